@@ -1,0 +1,1 @@
+"""How the reference models in `models/` are made: recipes, text, training, export."""

@@ -1,0 +1,2 @@
+"""Placeholder, replaced before first use."""
+def export(*a): raise SystemExit("later")

@@ -1,0 +1,56 @@
+"""Train the small reference models under `models/` from a text corpus, one command, resumable.
+
+    python scripts/train_reference_models.py                     # all four, from ../shared/corpus
+    python scripts/train_reference_models.py english-bytebpe     # one of them
+    python scripts/train_reference_models.py english-bytebpe --text mine.jsonl.xz --held-out other.jsonl
+
+Each model goes through four stages, each written to `--work` and skipped when already there, so an
+interrupted run goes on where it stopped: tokenizer, token ids, weights (a checkpoint every 100
+steps), export. What a model is, is one entry in `scripts/reference/recipes.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import data, export, recipes, train
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"any of {', '.join(recipes.RECIPES)} (default: all)")
+    parser.add_argument("--text", type=Path, nargs="+", help="training text (JSONL or plain, .xz/.gz read)")
+    parser.add_argument("--held-out", type=Path, nargs="+", help="text never trained on, for the card")
+    parser.add_argument("--corpus", type=Path, default=data.default_corpus(ROOT))
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "reference")
+    parser.add_argument("--out", type=Path, default=ROOT / "models")
+    parser.add_argument("--tokens", type=int, help="training tokens (default: the recipe's)")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
+    parser.add_argument("--no-export", action="store_true", help="stop after the weights")
+    options = parser.parse_args()
+
+    unknown = [name for name in options.names if name not in recipes.RECIPES]
+    if unknown:
+        parser.error(f"unknown model {unknown[0]!r}; known: {', '.join(recipes.RECIPES)}")
+    for name in options.names or recipes.RECIPES:
+        recipe = recipes.RECIPES[name]
+        if options.tokens:
+            recipe = recipe.replace(tokens=options.tokens)
+        work = options.work / name
+        work.mkdir(parents=True, exist_ok=True)
+        texts = options.text or [options.corpus / file for file in recipe.corpus]
+        held_out = options.held_out or [options.corpus / file for file in recipe.held_out]
+        tokenizer = data.train_tokenizer(recipe, texts, work)
+        ids = data.encode_corpus(recipe, texts, tokenizer, work)
+        weights = train.train(recipe, ids, tokenizer, work, threads=options.threads)
+        if not options.no_export:
+            export.export(recipe, weights, tokenizer, work, options.out / name, texts, held_out)
+
+
+if __name__ == "__main__":
+    main()

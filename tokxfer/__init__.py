@@ -1,0 +1,41 @@
+"""tokxfer: move knowledge between language models that do not share a tokenizer.
+
+Nothing heavy is imported until it is used: every public name is loaded on first access.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "ByteVocabulary": "tokxfer.vocabulary",
+    "VocabularyMap": "tokxfer.vocabulary",
+    "align": "tokxfer.workflows.align",
+    "transplant": "tokxfer.workflows.transplant",
+    "transplant_model": "tokxfer.workflows.transplant",
+    "evaluate": "tokxfer.workflows.evaluate",
+    "evaluate_model": "tokxfer.workflows.evaluate",
+    "validate": "tokxfer.workflows.validate",
+    "environment": "tokxfer.workflows.environment",
+    "OMP": "tokxfer.embeddings",
+    "Subword": "tokxfer.embeddings",
+    "Mean": "tokxfer.embeddings",
+    "Gaussian": "tokxfer.embeddings",
+    "Zero": "tokxfer.embeddings",
+    "TokxferError": "tokxfer.errors",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tokxfer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,46 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]|mps",
+    help="Where to compute.",
+)
+dtype = click.option(
+    "--dtype", default="auto", show_default=True,
+    type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+    help="Number format of the weights; auto keeps the model's own.",
+)
+seed = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+trust_remote_code = click.option(
+    "--trust-remote-code", is_flag=True, help="Run Python code that comes with a model. Off."
+)
+revision = click.option("--revision", default=None, help="Git revision of a hub name.")
+offline = click.option("--offline", is_flag=True, help="Never ask the model hub.")
+force = click.option("--force", is_flag=True, help="Replace an existing output folder.")
+dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="More detail on stderr.")
+memory_budget = click.option(
+    "--memory-budget", default="auto", show_default=True, metavar="auto|SIZE",
+    help="Working memory that batches may take, e.g. 2GB; auto takes half of what is free.",
+)
+
+
+def shared(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Apply several options, listed in help in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

@@ -1,0 +1,52 @@
+"""The output sink: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+SCHEMA_VERSION = 1
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print exactly one JSON document on stdout, with its schema version first."""
+    body = {"schema_version": SCHEMA_VERSION, **document}
+    click.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; the first column is left-aligned, numbers are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(format_cell(cell) for cell in row))
+    console = Console(markup=False, highlight=False)
+    width = None if console.is_terminal else 200
+    Console(markup=False, highlight=False, width=width).print(table)
+
+
+def format_cell(cell: object) -> str:
+    """Thousands separated, four significant digits, nothing for None."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:.4g}" if abs(cell) < 10_000 else f"{cell:,.0f}"
+    return str(cell)
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """Print a remark or warning on stderr, unless quiet."""
+    if not quiet:
+        click.echo(message, err=True)

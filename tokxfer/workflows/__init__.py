@@ -1,0 +1,1 @@
+"""The verbs: the only floor that reads, writes and shows progress."""
