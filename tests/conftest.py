@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
 
 import pytest
 from jaxtyping import install_import_hook
@@ -18,10 +19,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real tokenizers, models and text; tests that need it skip where it is absent."""
+    """The folder of real tokenizers, models and text; tests that need it skip where it is absent.
+
+    With `TOKXFER_REQUIRE_SHARED=1`, as in continuous integration, they fail instead.
+    """
     folder = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared"))
     if not (folder / "tokenizers").is_dir():
-        pytest.skip(f"no real inputs at {folder} (set TOKXFER_SHARED)")
+        absent = f"no real inputs at {folder} (set TOKXFER_SHARED)"
+        if os.environ.get("TOKXFER_REQUIRE_SHARED") == "1":
+            pytest.fail(absent)
+        pytest.skip(absent)
     return folder
 
 
