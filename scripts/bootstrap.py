@@ -99,7 +99,9 @@ def set_up(folder: Path, extras: tuple[str, ...]) -> Path:
     A stamp per set of extras remembers what was installed, so that the second run starts at once.
     """
     if sys.version_info < (3, 11):  # noqa: UP036  (run by whatever `python3` happens to be)
-        sys.exit(f"tokxfer needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
+        sys.exit(
+            f"tokxfer needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}"
+        )
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     wanted = hashlib.sha256()
     for name in ("pyproject.toml", "constraints.txt"):
@@ -113,7 +115,9 @@ def set_up(folder: Path, extras: tuple[str, ...]) -> Path:
         try:
             venv.create(folder, with_pip=True)
         except subprocess.CalledProcessError:
-            sys.exit("This Python cannot make virtual environments (on Debian: install python3-venv)")
+            sys.exit(
+                "This Python cannot make virtual environments (on Debian: install python3-venv)"
+            )
     target = f".[{','.join(extras)}]" if extras else "."
     command = ["python", "-m", "pip", "install", "-c", "constraints.txt", "-e", target]
     status = run(shlex.join(command), programs)
