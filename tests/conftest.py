@@ -12,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one cor
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.tiny import Tiny
+
 install_import_hook(["tokxfer.sparse", "tokxfer.embeddings"], "beartype.beartype")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,3 +38,9 @@ def shared() -> Path:
 def models() -> Path:
     """The reference models that live in the repository."""
     return ROOT / "models"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The factory of tiny random model folders and tokenizer folders, each built once."""
+    return Tiny(tmp_path_factory.mktemp("tiny"))
