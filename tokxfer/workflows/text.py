@@ -1,0 +1,135 @@
+"""Text files as documents: plain text or JSON lines, compressed or not."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from tokxfer.errors import TokxferError
+
+JSON_LINES = {".jsonl", ".ndjson", ".json"}
+
+
+def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
+    """Yield the documents of one file, exactly as they stand in it; empty ones are left out.
+
+    `.jsonl`, `.ndjson` and `.json` hold one JSON object a line with a `text` field; any other file
+    is one document. A further suffix `.xz`, `.gz`, `.bz2` or `.zst` says that it is compressed.
+
+    Args:
+        path: The file.
+        limit: Stop after this many documents; None reads them all.
+
+    Raises:
+        TokxferError: The file is missing, damaged, empty or not UTF-8, or a line of it is not an
+            object with a text; the sentence names file and line.
+    """
+    path = Path(path)
+    kind = Path(path.stem).suffix if path.suffix in OPENERS else path.suffix
+    read = json_lines if kind.lower() in JSON_LINES else whole_text
+    count = 0
+    try:
+        with open_bytes(path) as stream:
+            for text in read(path, stream):
+                if limit is not None and count >= limit:
+                    return
+                count += 1
+                yield text
+    except FileNotFoundError:
+        raise TokxferError(f"{path} does not exist.", "Check the path of the text.") from None
+    except IsADirectoryError:
+        raise TokxferError(f"{path} is a folder, not a text file.") from None
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as failure:
+        raise TokxferError(f"{path} is damaged: it cannot be decompressed ({failure}).") from None
+    if not count and limit != 0:
+        raise TokxferError(f"{path} is empty: there is no text in it.")
+
+
+def whole_text(path: Path, stream: BinaryIO) -> Iterator[str]:
+    """Yield the file as one document, unless it is empty."""
+    content = stream.read()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as failure:
+        line = content.count(b"\n", 0, failure.start) + 1
+        raise not_utf8(path, line) from None
+    if text:
+        yield text
+
+
+def json_lines(path: Path, stream: BinaryIO) -> Iterator[str]:
+    """Yield the `text` field of every line that is not blank."""
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        text = text_field(path, number, line)
+        if text:
+            yield text
+
+
+def text_field(path: Path, number: int, line: bytes) -> str:
+    """The `text` of one line of JSON, checked to be text that UTF-8 can hold."""
+    try:
+        record: Any = json.loads(line.decode())
+    except UnicodeDecodeError:
+        raise not_utf8(path, number) from None
+    except json.JSONDecodeError as failure:
+        raise TokxferError(
+            f"{path}, line {number}, is not JSON: {failure.msg}.",
+            'JSON lines hold one object a line, such as {"text": "…"}.',
+        ) from None
+    text = record.get("text") if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        found = ", ".join(record) if isinstance(record, dict) else type(record).__name__
+        raise TokxferError(
+            f'{path}, line {number}, has no "text" that is a string (found: {found}).'
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TokxferError(f"{path}, line {number}, holds half of a surrogate pair.") from None
+    return text
+
+
+def not_utf8(path: Path, line: int) -> TokxferError:
+    """The failure of a file in another encoding."""
+    return TokxferError(f"{path}, line {line}, is not UTF-8.", "Convert it, e.g. with iconv.")
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, decompressed by its suffix."""
+    return OPENERS.get(path.suffix, open_plain)(path)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file that is not compressed."""
+    return path.open("rb")
+
+
+def open_compressed(module: str) -> Callable[[Path], BinaryIO]:
+    """Open files with one of the compression modules of the standard library."""
+    return lambda path: cast(BinaryIO, importlib.import_module(module).open(path))
+
+
+def open_zstandard(path: Path) -> BinaryIO:
+    """Open a `.zst` file where Python or an installed package can read it."""
+    for module in ("compression.zstd", "zstandard", "pyzstd"):
+        try:
+            return cast(BinaryIO, importlib.import_module(module).open(path))
+        except ImportError:
+            continue
+    raise TokxferError(f"{path} needs a Zstandard reader.", "pip install zstandard")
+
+
+OPENERS: dict[str, Callable[[Path], BinaryIO]] = {
+    ".xz": open_compressed("lzma"),
+    ".gz": open_compressed("gzip"),
+    ".bz2": open_compressed("bz2"),
+    ".zst": open_zstandard,
+}
