@@ -65,7 +65,7 @@ RECIPES = {
             specials=("<unk>", "<s>", "</s>"),
             roles={"unk": "<unk>", "bos": "<s>", "eos": "</s>"},
             width=160, layers=6, heads=5, kv_heads=5, hidden=448, tied=False,
-            seed=1,
+            tokens=5_000_000, seed=1,
         ),
         Recipe(
             name="english-unigram",
@@ -77,7 +77,7 @@ RECIPES = {
             specials=("<pad>", "</s>", "<unk>", "<s>"),
             roles={"pad": "<pad>", "eos": "</s>", "unk": "<unk>", "bos": "<s>"},
             width=192, layers=4, heads=6, kv_heads=2, hidden=512, tied=True,
-            seed=2,
+            tokens=4_000_000, seed=2,
         ),
         Recipe(
             name="code-bytebpe",
@@ -91,7 +91,7 @@ RECIPES = {
                       "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
             roles={"bos": "<|begin|>", "eos": "<|end|>", "pad": "<|pad|>"},
             width=160, layers=6, heads=5, kv_heads=5, hidden=448, tied=False,
-            seed=3,
+            tokens=5_000_000, seed=3,
             fim_share=0.4,
             shares=(0.65, 0.35),
         ),
