@@ -1,0 +1,34 @@
+"""Initializers: rows for the tokens two vocabularies do not share, one `VocabularyMap` per matrix.
+
+A method is one module and one line in `registry`. It is handed a `Problem` (one matrix), and
+returns a `Solution`; `assemble` turns that into the whole map and `apply_map` into rows.
+"""
+
+from tokxfer.embeddings.applying import apply_map, mean_row
+from tokxfer.embeddings.assembling import Assembly, assemble
+from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.mean import Mean
+from tokxfer.embeddings.omp import OMP
+from tokxfer.embeddings.problem import Method, Problem, Solution
+from tokxfer.embeddings.registry import REGISTRY, build_method
+from tokxfer.embeddings.subword import Subword
+from tokxfer.embeddings.undertrained import undertrained_rows
+from tokxfer.embeddings.zero import Zero
+
+__all__ = [
+    "OMP",
+    "REGISTRY",
+    "Assembly",
+    "Gaussian",
+    "Mean",
+    "Method",
+    "Problem",
+    "Solution",
+    "Subword",
+    "Zero",
+    "apply_map",
+    "assemble",
+    "build_method",
+    "mean_row",
+    "undertrained_rows",
+]

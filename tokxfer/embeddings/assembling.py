@@ -1,0 +1,117 @@
+"""From a method's answer for the missing tokens to the whole new matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokxfer.embeddings.applying import apply_map, mean_row
+from tokxfer.embeddings.problem import Method, Problem
+from tokxfer.embeddings.undertrained import undertrained_rows
+from tokxfer.shapes import Float
+from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A whole new matrix, not yet applied.
+
+    Attributes:
+        map: One row per new id, padding included, over the base's rows.
+        outside: Rows for origin OUTSIDE at their own places [new tokens, dim]; None if there are none.
+        mean: The row for origins MEAN and PADDING [dim], float32.
+        details: The method's own account.
+    """
+
+    map: VocabularyMap
+    outside: Float[torch.Tensor, "new_tokens dim"] | None
+    mean: Float[torch.Tensor, " dim"]
+    details: Mapping[str, Any]
+
+    def rows(
+        self, base_rows: Float[torch.Tensor, "base_tokens dim"]
+    ) -> Float[torch.Tensor, "new_tokens dim"]:
+        """The new matrix, in the dtype of the base's."""
+        return apply_map(self.map, base_rows, mean=self.mean, outside=self.outside)
+
+
+def pose(
+    matrix: str,
+    base_rows: Float[torch.Tensor, "base_tokens dim"],
+    donor_rows: Float[torch.Tensor, "donor_tokens donor_dim"] | None,
+    base: ByteVocabulary,
+    donor: ByteVocabulary,
+    match: Match,
+    *,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Problem:
+    """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
+
+    Anchors are the shared ordinary tokens that have a row in both matrices and were trained in
+    both. A missing token is distrusted when the donor has no row for it, or hardly trained it.
+    """
+    has_row = sources_within(match, len(base_rows)) >= 0
+    ordinary = ~np.isin(donor.kinds, (Kind.SPECIAL, Kind.UNUSED))
+    missing = np.flatnonzero(~has_row & ordinary)
+    anchors = has_row & ordinary & (match.how == MatchKind.BYTES)
+    poor = np.zeros(donor.size, dtype=bool)
+    if donor_rows is not None:
+        poor[len(donor_rows) :] = True
+        covered = min(donor.size, len(donor_rows))
+        poor[:covered] = undertrained_rows(donor_rows, donor)[:covered]
+        base_poor = undertrained_rows(base_rows, base)
+        anchors &= ~poor & ~base_poor[np.where(has_row, match.base_ids, 0)]
+    return Problem(
+        matrix=matrix,
+        base_rows=base_rows,
+        donor_rows=donor_rows,
+        base=base,
+        donor=donor,
+        match=match,
+        missing=missing,
+        anchors=np.flatnonzero(anchors),
+        distrusted=poor[missing],
+        seed=seed,
+        memory_budget=memory_budget,
+        advance=advance,
+    )
+
+
+def assemble(problem: Problem, method: Method, size: int) -> Assembly:
+    """Copy what is shared, solve what is missing, fill what has no counterpart.
+
+    Args:
+        problem: One matrix's problem.
+        method: The initializer.
+        size: Rows of the new matrix; those beyond the donor's ids are padding.
+    """
+    solution = method.solve(problem)
+    sources = sources_within(problem.match, len(problem.base_rows))
+    by_role = problem.match.how == MatchKind.ROLE
+    rows = [
+        ((source,), (1.0,), Origin.ROLE if role else Origin.COPIED)
+        if source >= 0
+        else ((), (), Origin.MEAN)
+        for source, role in zip(sources.tolist(), by_role.tolist(), strict=True)
+    ]
+    rows += [((), (), Origin.PADDING)] * (size - len(rows))
+    whole = VocabularyMap.from_rows(len(problem.base_rows), rows)
+    whole = whole.replace(problem.missing, solution.map)
+    outside = None
+    if solution.outside is not None:
+        base_rows = problem.base_rows
+        outside = torch.zeros(size, base_rows.shape[1], device=base_rows.device)
+        outside[torch.from_numpy(problem.missing).to(base_rows.device)] = solution.outside.float()
+    mean = mean_row(problem.base_rows, problem.base)
+    return Assembly(whole, outside, mean, solution.details)
+
+
+def sources_within(match: Match, base_size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The base id each donor id takes over [donor ids]; -1 also where the base has no row for it."""
+    return np.where(match.base_ids < base_size, match.base_ids, -1)

@@ -1,0 +1,102 @@
+"""`omp`: a missing token is the combination of shared tokens that makes its donor row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from tokxfer.embeddings.problem import Problem, Solution
+from tokxfer.embeddings.subword import pieces_map
+from tokxfer.embeddings.tuning import Choice, choose
+from tokxfer.errors import UsageError
+from tokxfer.sparse import omp
+from tokxfer.vocabulary import Origin, VocabularyMap
+
+
+@dataclass(frozen=True)
+class OMP:
+    """Orthogonal Matching Pursuit in the donor's space, carried over to the base's.
+
+    A donor row x is written as a sparse combination of the donor rows a_j of shared tokens; the
+    same coefficients on the base's rows b_j give the new row. Tokens whose donor row was hardly
+    trained get the subword mean instead: pursuit would only amplify its noise.
+
+    Args:
+        k: Shared tokens per combination, at most.
+        selection: "normalized" or "raw" correlation; "auto" chooses on held-out anchors.
+        ridge: Penalty on the coefficients (see `tokxfer.sparse.omp`); "auto" chooses.
+        tune: Whether fewer than `k` may be taken where held-out anchors say so.
+
+    Source: "Training-Free Tokenizer Transplantation via Orthogonal Matching Pursuit" (2506.06607).
+    """
+
+    name: ClassVar[str] = "omp"
+    needs: ClassVar[frozenset[str]] = frozenset({"donor weights", "anchors"})
+    k: int = 64
+    selection: str = "auto"
+    ridge: float | str = "auto"
+    tune: bool = True
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"k is {self.k}; a combination needs at least one token.", "Use -k 64.")
+        if self.selection not in ("auto", "raw", "normalized"):
+            raise UsageError(
+                f"There is no selection {self.selection!r}.", "Use auto, raw or normalized."
+            )
+        if isinstance(self.ridge, str) and self.ridge != "auto":
+            raise UsageError(f"The ridge {self.ridge!r} is no number.", "Use a number or auto.")
+        if not isinstance(self.ridge, str) and self.ridge < 0:
+            raise UsageError(f"The ridge is {self.ridge}; it cannot be negative.", "Use 0 or more.")
+
+    def solve(self, problem: Problem) -> Solution:
+        """Write the missing donor rows over the anchors, and distrusted ones by their pieces."""
+        donor_rows = problem.donor_rows
+        assert donor_rows is not None, "checked before any work: omp needs donor weights"
+        choice = choose(
+            problem, k=self.k, selection=self.selection, ridge=self.ridge, tune=self.tune
+        )
+        trusted = problem.missing[~problem.distrusted]
+        anchors = torch.from_numpy(problem.anchors).to(donor_rows.device)
+        codes = omp(
+            donor_rows[torch.from_numpy(trusted).to(donor_rows.device)],
+            donor_rows[anchors],
+            choice.k,
+            selection=choice.selection,
+            ridge=choice.ridge,
+            memory_budget=problem.memory_budget,
+            advance=problem.advance,
+        )
+        sources = problem.match.base_ids[problem.anchors]
+        coded = codes_map(
+            codes.support.cpu().numpy(), codes.coefficients.cpu().numpy(), sources, problem
+        )
+        whole = pieces_map(problem, problem.missing.tolist()).replace(
+            np.flatnonzero(~problem.distrusted), coded
+        )
+        return Solution(whole, details=choice.to_dict() | {"distrusted": int(problem.distrusted.sum())})
+
+
+def codes_map(
+    support: np.ndarray[tuple[int, int], np.dtype[np.int64]],
+    coefficients: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    sources: np.ndarray[tuple[int], np.dtype[np.int64]],
+    problem: Problem,
+) -> VocabularyMap:
+    """Sparse codes over anchors as a map over the base's rows, places unused left out."""
+    used = support >= 0
+    indptr = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
+    origins = np.where(used.any(axis=1), Origin.OMP, Origin.MEAN).astype(np.uint8)
+    return VocabularyMap(
+        source_size=len(problem.base_rows),
+        indptr=indptr,
+        indices=sources[support[used]],
+        weights=coefficients[used].astype(np.float32),
+        origins=origins,
+    )
+
+
+__all__ = ["OMP", "Choice"]

@@ -1,0 +1,80 @@
+"""What an initializer is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tokxfer.shapes import Float
+from tokxfer.vocabulary import ByteVocabulary, Match, VocabularyMap
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One embedding matrix of the base, to be rebuilt for the donor's vocabulary.
+
+    Attributes:
+        matrix: "input", "output", or "tied" for one matrix that serves as both.
+        base_rows: The base's matrix [base rows, dim], padding rows included.
+        donor_rows: The donor's matrix [donor rows, donor dim]; None for a bare tokenizer.
+        base: The base's vocabulary.
+        donor: The donor's vocabulary, which is the new one.
+        match: The donor's ids lined up with the base's.
+        missing: Donor ids without a row in the base [missing], ascending.
+        anchors: Donor ids of the shared tokens to learn from [anchors].
+        distrusted: Whether the donor hardly trained the row of a missing token [missing].
+        seed: Seed of everything random.
+        memory_budget: Bytes that batches may take; None takes half of what is free.
+        advance: Called with the number of tokens done, for a progress bar.
+    """
+
+    matrix: str
+    base_rows: Float[torch.Tensor, "base_tokens dim"]
+    donor_rows: Float[torch.Tensor, "donor_tokens donor_dim"] | None
+    base: ByteVocabulary
+    donor: ByteVocabulary
+    match: Match
+    missing: Ids
+    anchors: Ids
+    distrusted: npt.NDArray[np.bool_]
+    seed: int = 0
+    memory_budget: int | None = None
+    advance: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Rows for the missing tokens of a problem.
+
+    Attributes:
+        map: One row per missing token, over the base's rows. Rows of origin MEAN are empty and
+            stand for the mean row; rows of origin OUTSIDE are taken from `outside`.
+        outside: Rows that are no combination of the base's, [missing, dim]; None where unused.
+        details: What was chosen and measured on the way, for the report (JSON types).
+    """
+
+    map: VocabularyMap
+    outside: Float[torch.Tensor, "missing dim"] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Method(Protocol):
+    """An initializer: a frozen dataclass of options that solves problems.
+
+    `needs` names what must be at hand before any work: "donor weights", "anchors".
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def solve(self, problem: Problem) -> Solution:
+        """Rows for `problem.missing`."""
+        ...

@@ -1,0 +1,52 @@
+"""The initializers by name: one line each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.mean import Mean
+from tokxfer.embeddings.omp import OMP
+from tokxfer.embeddings.problem import Method
+from tokxfer.embeddings.subword import Subword
+from tokxfer.embeddings.zero import Zero
+from tokxfer.errors import UsageError
+
+REGISTRY: dict[str, type[Method]] = {
+    "omp": OMP,
+    "subword": Subword,
+    "mean": Mean,
+    "gaussian": Gaussian,
+    "zero": Zero,
+}
+
+
+def build_method(method: str | Method, **options: Any) -> Method:
+    """The initializer of a name, with its options; an initializer given is returned as it is.
+
+    Args:
+        method: A name in `REGISTRY`, or an instance.
+        options: The method's own options; those that are None keep their defaults.
+
+    Raises:
+        UsageError: The name is unknown, or the method has no such option.
+    """
+    options = {name: value for name, value in options.items() if value is not None}
+    if not isinstance(method, str):
+        if options:
+            raise UsageError(
+                f"Options ({', '.join(options)}) were given beside a ready-made method.",
+                f"Set them on the method: {type(method).__name__}({next(iter(options))}=…).",
+            )
+        return method
+    if method not in REGISTRY:
+        raise UsageError(f"There is no method {method!r}.", f"Known: {', '.join(REGISTRY)}.")
+    chosen: Any = REGISTRY[method]
+    known = [field.name for field in dataclasses.fields(chosen)]
+    for name in options:
+        if name not in known:
+            takes = f"It takes {', '.join(known)}." if known else "It takes no options."
+            raise UsageError(f"The method {method!r} has no option {name!r}.", takes)
+    built: Method = chosen(**options)
+    return built

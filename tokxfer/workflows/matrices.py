@@ -1,0 +1,159 @@
+"""New embedding matrices for a new vocabulary: the step both ways of transplanting share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from tokxfer.embeddings import Assembly, Method, apply_map, assemble, pose
+from tokxfer.errors import UnsupportedError, VocabularyError
+from tokxfer.vocabulary import ByteVocabulary, Kind, Match
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """A model's embedding matrices.
+
+    Attributes:
+        input: [rows, dim].
+        output: [rows, dim]; None where it is tied to the input.
+        bias: The head's bias [rows]; None where there is none.
+    """
+
+    input: torch.Tensor
+    output: torch.Tensor | None = None
+    bias: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Matrices:
+        """The same matrices on another device."""
+        moved = [m if m is None else m.to(device) for m in (self.input, self.output, self.bias)]
+        assert moved[0] is not None
+        return Matrices(moved[0], moved[1], moved[2])
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The matrices for the new vocabulary, and how each row of each came about."""
+
+    matrices: Matrices
+    assemblies: dict[str, Assembly]
+
+
+def rebuild(
+    base: Matrices,
+    donor: Matrices | None,
+    base_vocabulary: ByteVocabulary,
+    donor_vocabulary: ByteVocabulary,
+    match: Match,
+    method: Method,
+    size: int,
+    *,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    advance: Advance | None = None,
+) -> Rebuilt:
+    """The base's matrices, rebuilt for the donor's vocabulary.
+
+    Input and output matrix are separate problems; a tied matrix is one problem, in which an untied
+    donor shows both of its matrices side by side.
+
+    Args:
+        base: The base's matrices.
+        donor: The donor's; None for a bare tokenizer.
+        base_vocabulary: The base's vocabulary.
+        donor_vocabulary: The donor's, which becomes the new one.
+        match: The donor's ids lined up with the base's.
+        method: The initializer.
+        size: Rows of the new matrices, padding included.
+        seed: Seed of everything random.
+        memory_budget: Bytes that batches may take; None takes half of what is free.
+        advance: Called with the number of tokens done.
+
+    Returns:
+        The matrices in the base's dtype and on its device.
+    """
+    problems = {"tied": base.input} if base.output is None else {
+        "input": base.input,
+        "output": base.output,
+    }
+    assemblies = {}
+    for matrix, rows in problems.items():
+        problem = pose(
+            matrix,
+            rows,
+            None if donor is None else donor_rows(matrix, donor),
+            base_vocabulary,
+            donor_vocabulary,
+            match,
+            seed=seed,
+            memory_budget=memory_budget,
+            advance=advance,
+        )
+        assemblies[matrix] = assemble(problem, method, size)
+    first, last = assemblies[next(iter(problems))], assemblies[next(reversed(problems))]
+    new_input = first.rows(base.input)
+    new_output = None if base.output is None else last.rows(base.output)
+    new_bias = None if base.bias is None else rebuild_bias(base.bias, last)
+    return Rebuilt(Matrices(new_input, new_output, new_bias), assemblies)
+
+
+def donor_rows(matrix: str, donor: Matrices) -> torch.Tensor:
+    """The donor's rows that describe a token for one of the base's matrices [rows, donor dim]."""
+    if donor.output is None or matrix == "input":
+        return donor.input
+    if matrix == "output":
+        return donor.output
+    both = [rows.float() for rows in (donor.input, donor.output)]
+    return torch.cat([rows / rows.square().mean().sqrt() for rows in both], dim=1)
+
+
+def rebuild_bias(bias: torch.Tensor, assembly: Assembly) -> torch.Tensor:
+    """The head's bias [new rows], by the same combinations as the head's rows; else its mean."""
+    column = bias[:, None]
+    mean = column.float().mean(dim=0)
+    outside = mean.expand(assembly.map.rows, 1)
+    return apply_map(assembly.map, column, mean=mean, outside=outside)[:, 0]
+
+
+def check_needs(
+    method: Method,
+    match: Match,
+    base: ByteVocabulary,
+    base_rows: int,
+    *,
+    donor_weights: bool,
+    donor_name: str,
+) -> None:
+    """Say what a method lacks, before any work.
+
+    Raises:
+        UnsupportedError: The method needs donor weights, and the donor is a bare tokenizer.
+        VocabularyError: There are no shared tokens to learn from, or ordinary tokens of the base
+            have no row.
+    """
+    if "donor weights" in method.needs and not donor_weights:
+        raise UnsupportedError(
+            f"The method {method.name!r} needs the donor's weights, and {donor_name} is a bare "
+            "tokenizer.",
+            "Give a model folder as DONOR, or use a method without donor weights: -m subword.",
+        )
+    beyond = [
+        token_id
+        for token_id in range(base_rows, base.size)
+        if base.kinds[token_id] not in (Kind.SPECIAL, Kind.UNUSED, Kind.ADDED)
+    ]
+    if beyond:
+        raise VocabularyError(
+            f"The base's tokenizer has ids up to {base.size - 1}, its embedding matrix only "
+            f"{base_rows} rows.",
+            "This tokenizer belongs to another model; give the base its own.",
+        )
+    if match.shared == 0:
+        raise VocabularyError(
+            "The two vocabularies share no token, so that nothing could be kept.",
+            "Look at both with 'tokxfer align BASE DONOR'.",
+        )

@@ -1,0 +1,205 @@
+"""What a transplant will do: every input opened and every request checked, nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokxfer.checkpoints import ModelFolder, parse_size, pick_device, pick_dtype
+from tokxfer.embeddings import Method, build_method
+from tokxfer.errors import UsageError
+from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
+from tokxfer.workflows.matrices import check_needs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A transplant ready to be carried out.
+
+    Attributes:
+        base: The base's folder.
+        donor: The donor's folder; None for a bare tokenizer.
+        donor_path: Where the donor's tokenizer is.
+        out: The folder to write.
+        method: The initializer.
+        base_vocabulary: The base's tokens.
+        donor_vocabulary: The donor's tokens, the new ones.
+        match: The donor's ids lined up with the base's.
+        size: Rows of the new matrices, padding included.
+        device: Where rows are computed.
+        dtype: Of the written weights; None keeps each tensor's own.
+        max_shard_size: Bytes of the largest weight file.
+        memory_budget: Bytes that batches may take; None takes half of what is free.
+        seed: Seed of everything random.
+        trust_remote_code: Whether a model's own Python code may run.
+        force: Whether an existing `out` is replaced.
+    """
+
+    base: ModelFolder
+    donor: ModelFolder | None
+    donor_path: Path
+    out: Path
+    method: Method
+    base_vocabulary: ByteVocabulary
+    donor_vocabulary: ByteVocabulary
+    match: Match
+    size: int
+    device: torch.device
+    dtype: torch.dtype | None
+    max_shard_size: int
+    memory_budget: int | None
+    seed: int
+    trust_remote_code: bool
+    force: bool
+
+    @property
+    def donor_name(self) -> str:
+        """The donor as people call it: a hub name or the folder's own."""
+        return self.donor.name if self.donor is not None else self.donor_path.name
+
+    def disk_bytes(self) -> int:
+        """Size of the weights to be written."""
+        sizes = {name: info.nbytes for name, info in self.base.tensors.items()}
+        total = sum(sizes.values())
+        layout = self.base.embeddings
+        for name in (layout.input, layout.output, layout.bias):
+            if name is not None:
+                total += sizes[name] * self.size // layout.rows - sizes[name]
+        if self.dtype is not None:
+            total = total * self.dtype.itemsize // self.base.dtype.itemsize
+        return total
+
+    def memory_bytes(self) -> int:
+        """Working memory at the peak, roughly: the matrices of both models in float32, old and new."""
+        layout = self.base.embeddings
+        matrices = 1 if layout.tied else 2
+        total = matrices * (layout.rows + self.size) * layout.dim * 4
+        if self.donor is not None and "donor weights" in self.method.needs:
+            donor = self.donor.embeddings
+            total += (1 if donor.tied else 2) * donor.rows * donor.dim * 8
+        return total
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--dry-run --json` prints."""
+        how = self.match.how
+        return {
+            "base": self.base.name,
+            "donor": self.donor_name,
+            "out": str(self.out),
+            "method": self.method.name,
+            "tied": self.base.embeddings.tied,
+            "base_size": self.base_vocabulary.size,
+            "donor_size": self.donor_vocabulary.size,
+            "rows_before": self.base.embeddings.rows,
+            "rows_after": self.size,
+            "shared": self.match.shared,
+            "copied_ids": int((how == MatchKind.BYTES).sum()),
+            "role_ids": int((how == MatchKind.ROLE).sum()),
+            "new_ids": int((self.match.base_ids < 0).sum()),
+            "disk_bytes": self.disk_bytes(),
+            "memory_bytes": self.memory_bytes(),
+        }
+
+
+def plan_transplant(
+    base: str | Path,
+    donor: str | Path,
+    out: str | Path,
+    *,
+    method: str | Method = "omp",
+    k: int | None = None,
+    selection: str | None = None,
+    ridge: float | None = None,
+    pad_to_multiple_of: int | None = None,
+    max_shard_size: str | int = "5GB",
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    donor_revision: str | None = None,
+    trust_remote_code: bool = False,
+    offline: bool = False,
+    force: bool = False,
+    seed: int = 0,
+    memory_budget: int | str | None = None,
+) -> Plan:
+    """Open both models and check the whole request; the arguments are those of `transplant`.
+
+    Raises:
+        TokxferError: In one sentence, what is wrong.
+    """
+    chosen = build_method(method, k=k, selection=selection, ridge=ridge)
+    base_folder = ModelFolder.open(
+        base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
+    )
+    donor_folder, donor_path = open_donor(
+        donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
+    )
+    base_vocabulary = read_vocabulary(base_folder.path)
+    donor_vocabulary = read_vocabulary(donor_path)
+    matched = match(base_vocabulary, donor_vocabulary)
+    check_needs(
+        chosen,
+        matched,
+        base_vocabulary,
+        base_folder.embeddings.rows,
+        donor_weights=donor_folder is not None,
+        donor_name=str(donor),
+    )
+    return Plan(
+        base=base_folder,
+        donor=donor_folder,
+        donor_path=donor_path,
+        out=Path(out),
+        method=chosen,
+        base_vocabulary=base_vocabulary,
+        donor_vocabulary=donor_vocabulary,
+        match=matched,
+        size=new_size(matched, base_folder.embeddings.rows, pad_to_multiple_of),
+        device=pick_device(device),
+        dtype=pick_dtype(dtype),
+        max_shard_size=parse_size(max_shard_size),
+        memory_budget=None if memory_budget in (None, "auto") else parse_size(memory_budget or 0),
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+        force=force,
+    )
+
+
+def open_donor(
+    donor: str | Path, *, revision: str | None, trust_remote_code: bool, offline: bool
+) -> tuple[ModelFolder | None, Path]:
+    """The donor as a model folder, or None where it is a bare tokenizer; and its tokenizer's place."""
+    path = Path(donor)
+    bare = path.is_file() or (path.is_dir() and not (path / "config.json").exists())
+    if bare:
+        return None, path
+    folder = ModelFolder.open(
+        donor, revision=revision, trust_remote_code=trust_remote_code, offline=offline
+    )
+    return folder, folder.path
+
+
+def new_size(matched: Match, base_rows: int, multiple: int | None) -> int:
+    """Rows of the new matrices: one per id, rounded up; a vocabulary onto itself keeps its padding.
+
+    Raises:
+        UsageError: `multiple` is below 1.
+    """
+    if multiple is not None and multiple < 1:
+        raise UsageError(
+            f"--pad-to-multiple-of is {multiple}; rows come in whole numbers.", "Use 64, say."
+        )
+    ids = len(matched.base_ids)
+    if multiple is None and is_identity(matched):
+        return max(ids, base_rows)
+    step = multiple or 1
+    return -(-ids // step) * step
+
+
+def is_identity(matched: Match) -> bool:
+    """Whether every id of the donor takes over the base's row of the same id."""
+    return bool(np.array_equal(matched.base_ids, np.arange(len(matched.base_ids))))

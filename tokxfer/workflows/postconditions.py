@@ -1,0 +1,146 @@
+"""Every transplant proves what it preserved before it is put in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from tokxfer.checkpoints import ModelFolder, load_tokenizer, model_skeleton, validate_folder
+from tokxfer.errors import VerificationError
+from tokxfer.vocabulary import Origin, VocabularyMap
+from tokxfer.workflows.samples import SAMPLES
+
+if TYPE_CHECKING:
+    from tokxfer.workflows.planning import Plan
+
+
+@dataclass(frozen=True)
+class PostCondition:
+    """One thing that was checked on the written folder."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def check_result(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> tuple[PostCondition, ...]:
+    """Check a written folder against its base and donor.
+
+    Args:
+        plan: What was to be done.
+        folder: The folder as written, not yet in its place.
+        maps: For each matrix, how its rows came about.
+
+    Returns:
+        The post-conditions, all of which hold.
+
+    Raises:
+        VerificationError: One does not hold.
+    """
+    result = ModelFolder.open(folder, trust_remote_code=plan.trust_remote_code)
+    checks = [
+        check_structure(plan, result),
+        check_copied_rows(plan, result, maps),
+        check_body(plan, result),
+        check_tokenizer(plan, folder),
+    ]
+    checks += [
+        PostCondition(f"folder: {check.name}", check.ok, check.detail)
+        for check in validate_folder(folder, trust_remote_code=plan.trust_remote_code)
+    ]
+    for check in checks:
+        if not check.ok:
+            raise VerificationError(
+                f"The result failed its check '{check.name}': {check.detail}.",
+                "Nothing was written. Please report this with the output of 'tokxfer env'.",
+            )
+    return tuple(checks)
+
+
+def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
+    """Every key, shape and tie against the plain Auto class on the meta device.
+
+    What the base's own files already lack or carry in excess is allowed to stay so.
+    """
+    skeleton = model_skeleton(result, trust_remote_code=plan.trust_remote_code)
+    layout = result.embeddings
+    problems = []
+    for name, shape in skeleton.shapes.items():
+        if name in result.tensors:
+            if tuple(result.tensors[name].shape) != shape:
+                problems.append(f"{name} is {list(result.tensors[name].shape)}, not {list(shape)}")
+        elif name not in skeleton.tied and (name in plan.base.tensors or name == layout.input):
+            problems.append(f"{name} is missing")
+    problems += [f"{name} was added" for name in result.tensors if name not in plan.base.tensors]
+    if layout.tied != plan.base.embeddings.tied:
+        problems.append("input and output are tied in one of base and result only")
+    if layout.rows != plan.size:
+        problems.append(f"the embedding has {layout.rows} rows, not {plan.size}")
+    detail = "; ".join(problems) or f"{len(result.tensors)} tensors as the model class wants them"
+    return PostCondition("keys, shapes and ties", not problems, detail)
+
+
+def check_copied_rows(
+    plan: Plan, result: ModelFolder, maps: dict[str, VocabularyMap]
+) -> PostCondition:
+    """Rows of shared tokens equal the base's, bit for bit (after the change of dtype, if any)."""
+    before, after = plan.base.embeddings, result.embeddings
+    pairs = {"input": (before.input, after.input), "tied": (before.input, after.input)}
+    if before.output is not None and after.output is not None:
+        pairs["output"] = (before.output, after.output)
+    counted = 0
+    for matrix, vocabulary_map in maps.items():
+        old, new = (plan.base.read(pairs[matrix][0]), result.read(pairs[matrix][1]))
+        copied = np.isin(vocabulary_map.origins, (Origin.COPIED, Origin.ROLE))
+        sources = vocabulary_map.indices[vocabulary_map.indptr[:-1][copied]]
+        expected = old[torch.from_numpy(sources)].to(new.dtype)
+        found = new[torch.from_numpy(np.flatnonzero(copied))]
+        if not same_bits(expected, found):
+            return PostCondition("shared rows", False, f"rows of the {matrix} matrix differ")
+        if not bool(torch.isfinite(new.float()).all()):
+            return PostCondition("shared rows", False, f"the {matrix} matrix has rows not finite")
+        counted += int(copied.sum())
+    return PostCondition("shared rows", True, f"{counted:,} rows bit-identical to the base's")
+
+
+def check_body(plan: Plan, result: ModelFolder) -> PostCondition:
+    """Every tensor outside the embeddings equals the base's, tensor by tensor."""
+    layout = plan.base.embeddings
+    replaced = {layout.input, layout.output, layout.bias}
+    body = [name for name in plan.base.tensors if name not in replaced]
+    for name in body:
+        if name not in result.tensors:
+            continue  # a duplicate of a tied tensor, which the structure check looks after
+        old, new = plan.base.read(name), result.read(name)
+        if old.is_floating_point() and plan.dtype is not None:
+            old = old.to(plan.dtype)
+        if not same_bits(old, new):
+            return PostCondition("body", False, f"{name} differs from the base's")
+    return PostCondition("body", True, f"{len(body):,} tensors bit-identical to the base's")
+
+
+def check_tokenizer(plan: Plan, folder: Path) -> PostCondition:
+    """The result's tokenizer, as the plain Auto class loads it, gives the donor's ids and text."""
+    tokenizer = load_tokenizer(folder, trust_remote_code=plan.trust_remote_code)
+    donor: Tokenizer = plan.donor_vocabulary.tokenizer
+    for text in SAMPLES:
+        expected = donor.encode(text, add_special_tokens=False).ids
+        found = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if found != expected:
+            return PostCondition("tokenizer", False, f"{text!r} gives other ids than the donor's")
+        spelled = donor.decode(expected, skip_special_tokens=False)
+        if tokenizer.decode(found, clean_up_tokenization_spaces=False) != spelled:
+            return PostCondition("tokenizer", False, f"{text!r} decodes to other text")
+    return PostCondition("tokenizer", True, f"the donor's ids and text on {len(SAMPLES)} samples")
+
+
+def same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether two tensors have one dtype, one shape and the same bytes (NaNs included)."""
+    if left.dtype != right.dtype or left.shape != right.shape:
+        return False
+    return torch.equal(left.contiguous().view(torch.uint8), right.contiguous().view(torch.uint8))

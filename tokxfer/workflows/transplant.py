@@ -1,0 +1,101 @@
+"""`transplant`: a model with another tokenizer, without training."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tokxfer.checkpoints import ModelFolder, atomic_folder
+from tokxfer.embeddings import Method
+from tokxfer.workflows.matrices import Matrices, Rebuilt, rebuild
+from tokxfer.workflows.planning import Plan, plan_transplant
+from tokxfer.workflows.progress import progress_bar
+from tokxfer.workflows.transplant_report import TransplantReport, peak_memory
+from tokxfer.workflows.writing import write_transplant
+
+__all__ = ["TransplantReport", "carry_out", "transplant"]
+
+
+def transplant(
+    base: str | Path,
+    donor: str | Path,
+    out: str | Path,
+    *,
+    method: str | Method = "omp",
+    progress: bool = False,
+    **options: Any,
+) -> TransplantReport:
+    """Give a model the tokenizer of another, streaming from folder to folder.
+
+    Only the embedding matrices are held in memory; every other tensor is passed through. The
+    result is written beside `out`, checked, and only then put in its place.
+
+    Args:
+        base: Model folder or hub name whose tokenizer is replaced.
+        donor: Model folder or hub name, or a bare tokenizer, that brings the new one.
+        out: Folder to write.
+        method: Name of an initializer, or one ready made, such as `OMP(k=32)`.
+        progress: Show bars on stderr.
+        options: k (shared tokens per combination, at most), selection ("raw", "normalized" or
+            "auto") and ridge, for `omp`; pad_to_multiple_of (rounds the rows up);
+            max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
+            ("auto" keeps the base's); revision and donor_revision (of hub names);
+            trust_remote_code; offline; force (replace `out`); seed; memory_budget (bytes, "2GB",
+            or None for half of what is free).
+
+    Returns:
+        What was done, what it cost, and every check of the result.
+
+    Raises:
+        TokxferError: In one sentence, what is wrong with the inputs; nothing is written.
+        VerificationError: The result failed a check; nothing is left behind.
+
+    Example:
+        >>> import tokxfer as tx
+        >>> report = tx.transplant("models/english-spbpe", "models/english-bytebpe", "out",
+        ...                        method=tx.OMP(k=32))  # doctest: +SKIP
+    """
+    return carry_out(plan_transplant(base, donor, out, method=method, **options), progress=progress)
+
+
+def carry_out(plan: Plan, *, progress: bool = False) -> TransplantReport:
+    """Do what a plan says: compute the rows, write the folder, check it, put it in place."""
+    started = time.perf_counter()
+    forbidden = [plan.base.path, plan.donor_path]
+    with atomic_folder(plan.out, force=plan.force, forbidden=forbidden) as partial:
+        rebuilt = compute(plan, progress)
+        report = write_transplant(plan, partial, rebuilt, progress=progress)
+    return report.replace(seconds=time.perf_counter() - started, peak_bytes=peak_memory())
+
+
+def compute(plan: Plan, progress: bool) -> Rebuilt:
+    """The new matrices, on the base's dtype."""
+    base = read_matrices(plan.base).to(plan.device)
+    donor = None
+    if plan.donor is not None and "donor weights" in plan.method.needs:
+        donor = read_matrices(plan.donor).to(plan.device)
+    new = int((plan.match.base_ids < 0).sum()) * (1 if base.output is None else 2)
+    with progress_bar(new, f"rows by {plan.method.name}", "row", progress) as bar:
+        return rebuild(
+            base,
+            donor,
+            plan.base_vocabulary,
+            plan.donor_vocabulary,
+            plan.match,
+            plan.method,
+            plan.size,
+            seed=plan.seed,
+            memory_budget=plan.memory_budget,
+            advance=bar.update,
+        )
+
+
+def read_matrices(folder: ModelFolder) -> Matrices:
+    """A model's embedding matrices and head bias, read from its weight files."""
+    layout = folder.embeddings
+    return Matrices(
+        folder.read(layout.input),
+        None if layout.output is None else folder.read(layout.output),
+        None if layout.bias is None else folder.read(layout.bias),
+    )

@@ -1,0 +1,155 @@
+"""`transplant_model`: the same transplant on a model already in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import torch
+
+from tokxfer.embeddings import Method, build_method
+from tokxfer.errors import UnsupportedError
+from tokxfer.vocabulary import ByteVocabulary, match
+from tokxfer.workflows.matrices import Matrices, check_needs, rebuild
+from tokxfer.workflows.planning import new_size
+from tokxfer.workflows.progress import progress_bar
+from tokxfer.workflows.transplant_report import TransplantReport, peak_memory
+
+
+def transplant_model(
+    model: Any,
+    tokenizer: Any,
+    donor_model: Any | None,
+    donor_tokenizer: Any,
+    *,
+    method: str | Method = "omp",
+    pad_to_multiple_of: int | None = None,
+    seed: int = 0,
+    memory_budget: int | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> tuple[Any, Any, TransplantReport]:
+    """Give a loaded model the donor's tokenizer; the model is changed in place.
+
+    Args:
+        model: A transformers causal LM.
+        tokenizer: Its fast tokenizer.
+        donor_model: The donor; None for methods without donor weights.
+        donor_tokenizer: The fast tokenizer the model gets.
+        method: Name of an initializer, or one ready made.
+        pad_to_multiple_of: Round the rows up to a multiple of this.
+        seed: Seed of everything random.
+        memory_budget: Bytes that batches may take; None takes half of what is free.
+        progress: Show a bar on stderr.
+        options: The method's own options, such as k.
+
+    Returns:
+        The model, its new tokenizer (`donor_tokenizer` itself), and the report.
+
+    Raises:
+        UnsupportedError: A tokenizer is slow, or the method needs donor weights and has none.
+        VocabularyError: The vocabularies share nothing.
+    """
+    started = time.perf_counter()
+    chosen = build_method(method, **options)
+    base_vocabulary = vocabulary_of(tokenizer, model)
+    donor_vocabulary = vocabulary_of(donor_tokenizer, donor_model)
+    matched = match(base_vocabulary, donor_vocabulary)
+    base = matrices_of(model)
+    check_needs(
+        chosen,
+        matched,
+        base_vocabulary,
+        len(base.input),
+        donor_weights=donor_model is not None,
+        donor_name="the donor",
+    )
+    size = new_size(matched, len(base.input), pad_to_multiple_of)
+    donor = None
+    if donor_model is not None and "donor weights" in chosen.needs:
+        donor = matrices_of(donor_model).to(base.input.device)
+    new = int((matched.base_ids < 0).sum()) * (1 if base.output is None else 2)
+    with progress_bar(new, f"rows by {chosen.name}", "row", progress) as bar:
+        rebuilt = rebuild(
+            base, donor, base_vocabulary, donor_vocabulary, matched, chosen, size,
+            seed=seed, memory_budget=memory_budget, advance=bar.update,
+        )  # fmt: skip
+    rows_before = len(base.input)
+    install(model, rebuilt.matrices, dict(donor_vocabulary.roles))
+    report = TransplantReport(
+        base=model.config.name_or_path or type(model).__name__,
+        donor=getattr(donor_tokenizer, "name_or_path", "") or "donor",
+        out="",
+        method=chosen.name,
+        options={**dataclasses.asdict(chosen), "seed": seed},  # type: ignore[call-overload]
+        base_size=base_vocabulary.size,
+        donor_size=donor_vocabulary.size,
+        rows_before=rows_before,
+        rows_after=size,
+        tied=base.output is None,
+        shared=matched.shared,
+        rows={matrix: part.map.counts() for matrix, part in rebuilt.assemblies.items()},
+        roles=tuple(dataclasses.asdict(role) for role in matched.roles),
+        chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
+        checks=(),
+        seconds=time.perf_counter() - started,
+        peak_bytes=peak_memory(),
+    )
+    return model, donor_tokenizer, report
+
+
+def vocabulary_of(tokenizer: Any, model: Any | None) -> ByteVocabulary:
+    """The byte vocabulary of a transformers tokenizer, with the roles it and its model name.
+
+    Raises:
+        UnsupportedError: The tokenizer is slow: it has no `tokenizer.json` in it.
+    """
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        raise UnsupportedError(
+            f"{type(tokenizer).__name__} is a slow tokenizer; its tokens cannot be read as bytes.",
+            "Load it with AutoTokenizer.from_pretrained(…, use_fast=True).",
+        )
+    config = {
+        f"{role}_token": getattr(tokenizer, f"{role}_token", None)
+        for role in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
+    }
+    return ByteVocabulary.from_tokenizer(fast, config)
+
+
+def matrices_of(model: Any) -> Matrices:
+    """A loaded model's embedding matrices and head bias, as they lie in memory.
+
+    Raises:
+        UnsupportedError: The model has no output embeddings.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        raise UnsupportedError(
+            f"{type(model).__name__} has no output embeddings.", "Give a causal language model."
+        )
+    weight = model.get_input_embeddings().weight.detach()
+    tied = head.weight.data_ptr() == weight.data_ptr()
+    bias = getattr(head, "bias", None)
+    return Matrices(
+        weight, None if tied else head.weight.detach(), None if bias is None else bias.detach()
+    )
+
+
+@torch.no_grad()
+def install(model: Any, new: Matrices, roles: dict[str, int]) -> None:
+    """Put new matrices into a loaded model and set its special ids."""
+    model.resize_token_embeddings(len(new.input), mean_resizing=False)
+    model.get_input_embeddings().weight.copy_(new.input)
+    head = model.get_output_embeddings()
+    if new.output is not None:
+        head.weight.copy_(new.output)
+    if new.bias is not None:
+        head.bias.copy_(new.bias)
+    for config in (model.config, model.generation_config):
+        if config is not None:
+            for role in ("bos", "eos", "pad"):
+                setattr(config, f"{role}_token_id", roles.get(role))
+
+

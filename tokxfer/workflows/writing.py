@@ -1,0 +1,183 @@
+"""Writing a transplant: weights, configuration, tokenizer, card and manifest, then the checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokxfer.checkpoints import (
+    rewrite_config,
+    rewrite_generation_config,
+    write_json,
+    write_model,
+    write_tokenizer,
+)
+from tokxfer.vocabulary import MatchKind, Origin
+from tokxfer.workflows.card import licence_of, write_card
+from tokxfer.workflows.manifest import file_hashes, write_manifest
+from tokxfer.workflows.matrices import Rebuilt
+from tokxfer.workflows.planning import Plan
+from tokxfer.workflows.postconditions import PostCondition, check_result
+from tokxfer.workflows.progress import progress_bar
+from tokxfer.workflows.transplant_report import TransplantReport
+
+
+def write_transplant(
+    plan: Plan, folder: Path, rebuilt: Rebuilt, *, progress: bool = False
+) -> TransplantReport:
+    """Write a whole model folder and prove that it is what it should be.
+
+    Args:
+        plan: What was to be done.
+        folder: An empty folder, a temporary sibling of the plan's `out`.
+        rebuilt: The new matrices.
+        progress: Show a bar on stderr.
+
+    Raises:
+        VerificationError: A post-condition does not hold.
+    """
+    roles = dict(plan.donor_vocabulary.roles)
+    config = rewrite_config(
+        plan.base.config,
+        vocab_size=plan.size,
+        roles=roles,
+        tied=plan.base.embeddings.tied,
+        dtype=plan.dtype,
+    )
+    generation = rewrite_generation_config(plan.base.generation_config, roles=roles)
+    with progress_bar(plan.disk_bytes(), "weights", "B", progress) as bar:
+        write_model(
+            plan.base,
+            folder,
+            replace=new_tensors(plan, rebuilt),
+            config=config,
+            generation_config=generation,
+            dtype=plan.dtype,
+            max_shard_size=plan.max_shard_size,
+            advance=bar.update,
+        )
+    write_tokenizer(plan.donor_path, folder, roles=roles, max_length=plan.base.max_length)
+    warnings = describe(plan, folder, rebuilt)
+    maps = {matrix: assembly.map for matrix, assembly in rebuilt.assemblies.items()}
+    checks = check_result(plan, folder, maps)
+    return make_report(plan, rebuilt, checks, warnings)
+
+
+def new_tensors(plan: Plan, rebuilt: Rebuilt) -> dict[str, torch.Tensor]:
+    """The tensors that take the place of the base's, by name, on the CPU."""
+    layout, matrices = plan.base.embeddings, rebuilt.matrices
+    named = {
+        layout.input: matrices.input,
+        layout.output: matrices.output,
+        layout.bias: matrices.bias,
+    }
+    return {
+        name: tensor.cpu().contiguous()
+        for name, tensor in named.items()
+        if name is not None and tensor is not None
+    }
+
+
+def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
+    """Write card and manifest; return what a user should be warned of."""
+    base_licence, donor_licence = licence_of(plan.base.path), licence_of(donor_folder(plan))
+    counts = {matrix: assembly.map.counts() for matrix, assembly in rebuilt.assemblies.items()}
+    origins = [o.name.lower() for o in Origin if any(o.name.lower() in c for c in counts.values())]
+    facts = {
+        "base": plan.base.name,
+        "donor": plan.donor_name,
+        "parents": [plan.base.name, plan.donor_name],
+        "relation": "merge" if plan.donor is not None else "finetune",
+        "method": plan.method.name,
+        "base_tokens": plan.base_vocabulary.size,
+        "donor_tokens": plan.donor_vocabulary.size,
+        "base_rows": plan.base.embeddings.rows,
+        "new_rows": plan.size,
+        "origins": origins,
+        "rows": counts,
+        "digits_differ": plan.match.digits_differ,
+    }
+    conflict = write_card(folder, facts, {"base": base_licence, "donor": donor_licence})
+    write_manifest(
+        folder,
+        inputs={
+            "base": plan.base.provenance(),
+            "donor": {
+                "name": plan.donor_name,
+                "revision": plan.donor.revision if plan.donor is not None else None,
+                "sha256": file_hashes(donor_files(plan)),
+            },
+        },
+        options=resolved_options(plan),
+        result=plan.to_dict() | {"out": plan.out.name},
+        assemblies=rebuilt.assemblies,
+    )
+    warnings = [] if conflict is None else [conflict]
+    if plan.match.digits_differ:
+        warnings.append(
+            f"Digits are segmented differently ({plan.base_vocabulary.digits} in the base, "
+            f"{plan.donor_vocabulary.digits} in the donor): expect arithmetic to suffer."
+        )
+    mean = [role for role in plan.match.roles if role.base_id is None and role.donor_id is not None]
+    if mean:
+        names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
+        warnings.append(f"No counterpart in the base, so the mean row: {names}.")
+    return warnings
+
+
+def donor_folder(plan: Plan) -> Path:
+    """The folder that holds the donor's tokenizer, and its card if it has one."""
+    return plan.donor_path if plan.donor_path.is_dir() else plan.donor_path.parent
+
+
+def donor_files(plan: Plan) -> list[Path]:
+    """The donor's files that the result depends on: its tokenizer, and its weights where used."""
+    if plan.donor_path.is_file():
+        return [plan.donor_path]
+    names = ("tokenizer.json", "tokenizer_config.json")
+    files = [plan.donor_path / name for name in names if (plan.donor_path / name).is_file()]
+    if plan.donor is not None and "donor weights" in plan.method.needs:
+        files += plan.donor.weight_files()
+    return files
+
+
+def resolved_options(plan: Plan) -> dict[str, Any]:
+    """The method's options and everything else that the result depends on."""
+    return {
+        "method": plan.method.name,
+        **dataclasses.asdict(plan.method),  # type: ignore[call-overload]
+        "rows": plan.size,
+        "device": str(plan.device),
+        "dtype": str(plan.dtype or plan.base.dtype).removeprefix("torch."),
+        "seed": plan.seed,
+        "max_shard_size": plan.max_shard_size,
+        "trust_remote_code": plan.trust_remote_code,
+    }
+
+
+def make_report(
+    plan: Plan, rebuilt: Rebuilt, checks: tuple[PostCondition, ...], warnings: list[str]
+) -> TransplantReport:
+    """The account of what was done; time and memory are added by the caller."""
+    assemblies = rebuilt.assemblies
+    return TransplantReport(
+        base=plan.base.name,
+        donor=plan.donor_name,
+        out=str(plan.out),
+        method=plan.method.name,
+        options=resolved_options(plan),
+        base_size=plan.base_vocabulary.size,
+        donor_size=plan.donor_vocabulary.size,
+        rows_before=plan.base.embeddings.rows,
+        rows_after=plan.size,
+        tied=plan.base.embeddings.tied,
+        shared=plan.match.shared,
+        rows={matrix: assembly.map.counts() for matrix, assembly in assemblies.items()},
+        roles=tuple(dataclasses.asdict(role) for role in plan.match.roles),
+        chosen={matrix: dict(assembly.details) for matrix, assembly in assemblies.items()},
+        checks=checks,
+        warnings=tuple(warnings),
+    )
