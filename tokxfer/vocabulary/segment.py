@@ -39,11 +39,10 @@ class Segmenter:
     def renumber_added(self) -> dict[int, int]:
         """Ids of added tokens that the copy without special tokens numbers otherwise."""
         assert self.inside is not None
-        return {
-            self.inside.token_to_id(entry.content): token
-            for token, entry in self.vocabulary.tokenizer.get_added_tokens_decoder().items()
-            if token in self.vocabulary.text_ids and self.inside.token_to_id(entry.content) != token
-        }
+        ids = {name: token for token, name in enumerate(self.vocabulary.names)}
+        added = self.inside.get_added_tokens_decoder().items()
+        pairs = [(here, ids[str(entry.content)]) for here, entry in added]
+        return {here: there for here, there in pairs if here != there}
 
     def segment(self, spelled: bytes) -> list[int]:
         """Ids whose bytes join to `spelled`, or [] if there are none."""
