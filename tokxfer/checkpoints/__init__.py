@@ -1,0 +1,85 @@
+"""Model folders: opened, refused, streamed, rewritten, put in place atomically, checked.
+
+This room alone knows where a model keeps its embeddings, whether they are tied, how config files
+name special ids, and what makes a folder sound. Names are loaded on first use; transformers is only
+imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokxfer.checkpoints.atomic import atomic_folder
+    from tokxfer.checkpoints.configs import rewrite_config, rewrite_generation_config
+    from tokxfer.checkpoints.devices import pick_device, pick_dtype
+    from tokxfer.checkpoints.folder import ModelFolder
+    from tokxfer.checkpoints.hashing import file_hash, tensor_hash
+    from tokxfer.checkpoints.layout import EmbeddingLayout, skeleton
+    from tokxfer.checkpoints.loading import load_model, load_tokenizer, quiet_transformers
+    from tokxfer.checkpoints.resolving import resolve
+    from tokxfer.checkpoints.roles import read_roles
+    from tokxfer.checkpoints.sizes import format_size, parse_size
+    from tokxfer.checkpoints.soundness import Check, validate_folder
+    from tokxfer.checkpoints.tensorfiles import TensorInfo
+    from tokxfer.checkpoints.tokenizerfiles import WrittenTokenizer, write_tokenizer
+    from tokxfer.checkpoints.writing import write_model
+
+_HOMES = {
+    "Check": "soundness",
+    "EmbeddingLayout": "layout",
+    "ModelFolder": "folder",
+    "TensorInfo": "tensorfiles",
+    "WrittenTokenizer": "tokenizerfiles",
+    "atomic_folder": "atomic",
+    "file_hash": "hashing",
+    "format_size": "sizes",
+    "load_model": "loading",
+    "load_tokenizer": "loading",
+    "parse_size": "sizes",
+    "pick_device": "devices",
+    "pick_dtype": "devices",
+    "quiet_transformers": "loading",
+    "read_roles": "roles",
+    "resolve": "resolving",
+    "rewrite_config": "configs",
+    "rewrite_generation_config": "configs",
+    "skeleton": "layout",
+    "tensor_hash": "hashing",
+    "validate_folder": "soundness",
+    "write_model": "writing",
+    "write_tokenizer": "tokenizerfiles",
+}
+
+__all__ = [
+    "Check",
+    "EmbeddingLayout",
+    "ModelFolder",
+    "TensorInfo",
+    "WrittenTokenizer",
+    "atomic_folder",
+    "file_hash",
+    "format_size",
+    "load_model",
+    "load_tokenizer",
+    "parse_size",
+    "pick_device",
+    "pick_dtype",
+    "quiet_transformers",
+    "read_roles",
+    "resolve",
+    "rewrite_config",
+    "rewrite_generation_config",
+    "skeleton",
+    "tensor_hash",
+    "validate_folder",
+    "write_model",
+    "write_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tokxfer.checkpoints' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"tokxfer.checkpoints.{_HOMES[name]}"), name)

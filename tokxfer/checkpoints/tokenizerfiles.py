@@ -1,0 +1,284 @@
+"""A donor's tokenizer written into a folder so that the plain Auto class gives the same ids.
+
+`tokenizer.json` decides everything; what stands beside it only names roles and the chat template.
+Two habits of transformers are guarded against: special tokens named in the config but absent from
+`tokenizer.json` would be added under new ids, and for some model types AutoTokenizer rebuilds the
+tokenizer under the class of the *model*, whatever the tokenizer's own config says.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokxfer.checkpoints.configs import ROLES
+from tokxfer.checkpoints.folder import read_json
+from tokxfer.checkpoints.loading import load_tokenizer
+from tokxfer.checkpoints.refusals import refuse_tokenizer
+from tokxfer.checkpoints.roles import read_roles, token_ids, token_text
+from tokxfer.checkpoints.writing import write_json
+from tokxfer.errors import FolderError, TokxferError, UnsupportedError
+
+GENERIC = "PreTrainedTokenizerFast"
+"""The class that takes tokenizer.json as it is, in transformers 4 and 5 alike."""
+SAMPLES = (
+    'The quick brown fox, in 1984 and 2024, said: "it\'s 3.14!"\n\tif (x == y) { return 0; }\n',
+    " leading space,  two spaces\n\n\nand   lines ",
+    "Größe naïve Ελλάδα Привет мир 漢字かな नमस्ते مرحبا 🙂👍🏽 ½ ﬁ",
+    "HTTPServerError_42 camelCase don't WE'LL\r\n",
+)
+"""Texts that tell tokenizers apart: digits, case, spaces, line ends, scripts, combining marks."""
+_KEPT = (
+    "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
+    "model_input_names", "add_prefix_space", "spaces_between_special_tokens", "response_schema",
+)  # fmt: skip
+_FLAGS = {"add_bos_token": "bos", "add_eos_token": "eos"}
+_PLAIN_CODE = '''"""Loads tokenizer.json as it is, whatever the model's type."""
+
+from transformers import PreTrainedTokenizerFast
+
+
+class PlainTokenizer(PreTrainedTokenizerFast):
+    """The tokenizer that tokenizer.json describes."""
+'''
+
+
+@dataclass(frozen=True)
+class WrittenTokenizer:
+    """What was written.
+
+    Attributes:
+        roles: Id by role, as the written tokenizer has them.
+        size: Number of ids (largest id + 1).
+        chat_template: Whether there is one.
+        dropped: Tokens that the donor's config named but its tokenizer.json lacks.
+        plain_code: Whether a loader had to be added because AutoTokenizer would have rebuilt the
+            tokenizer under the class of the model's type.
+    """
+
+    roles: Mapping[str, int]
+    size: int
+    chat_template: bool
+    dropped: tuple[str, ...]
+    plain_code: bool
+
+
+def write_tokenizer(
+    donor: Path,
+    target: Path,
+    *,
+    roles: Mapping[str, int] | None = None,
+    max_length: int | None = None,
+    trust_remote_code: bool = False,
+) -> WrittenTokenizer:
+    """Write a donor's tokenizer into a folder that already holds the model's `config.json`.
+
+    Args:
+        donor: A model folder, a folder with only `tokenizer.json`, or that file.
+        target: An existing folder.
+        roles: Id by role where known better than the donor's files say it; None reads them.
+        max_length: The model's longest sequence, where the donor states none.
+        trust_remote_code: Whether the donor's own Python code may run to see where it adds bos.
+
+    Raises:
+        FolderError: The donor has no tokenizer, or AutoTokenizer cannot load it.
+        UnsupportedError: Only a slow tokenizer, or AutoTokenizer would give other ids whatever is
+            written beside it.
+    """
+    if donor.is_dir():
+        refuse_tokenizer(donor)
+    elif not donor.is_file():
+        raise FolderError(f"{donor} does not exist.", "Check the path.")
+    file = donor / "tokenizer.json" if donor.is_dir() else donor
+    folder = file.parent
+    content = read_json(file)
+    ids, _ = token_ids(content)
+    names = {index: name for name, index in ids.items()}
+    given = roles if roles is not None else read_roles(donor)
+    kept = {role: index for role, index in given.items() if role in ROLES and index in names}
+    stated = read_json(folder / "tokenizer_config.json") if _has_config(donor) else {}
+
+    config = {key: stated[key] for key in _KEPT if key in stated}
+    if max_length is not None and config.get("model_max_length", 10**9) >= 10**9:
+        config["model_max_length"] = max_length
+    config["tokenizer_class"] = GENERIC
+    config |= {f"{role}_token": names[index] for role, index in kept.items()}
+    extra = [token_text(token) for token in _extra_tokens(stated)]
+    config |= (
+        {"extra_special_tokens": [t for t in extra if t in ids]}
+        if any(token in ids for token in extra)
+        else {}
+    )
+    emits = _emitted(donor, trust_remote_code) if _FLAGS.keys() & stated.keys() else None
+    config |= _settle_flags(content, stated, kept, names, emits)
+    _write_content(file, content, target)
+    has_template = _write_templates(folder, stated, target) if donor.is_dir() else False
+    plain = _write_config(config, target)
+    return WrittenTokenizer(
+        roles=kept,
+        size=max(ids.values(), default=-1) + 1,
+        chat_template=has_template,
+        dropped=tuple(sorted(_named(stated) - ids.keys())),
+        plain_code=plain,
+    )
+
+
+def _has_config(donor: Path) -> bool:
+    return donor.is_dir() and (donor / "tokenizer_config.json").is_file()
+
+
+def _extra_tokens(stated: Mapping[str, Any]) -> list[Any]:
+    for key in ("extra_special_tokens", "additional_special_tokens"):
+        value = stated.get(key)
+        if value:
+            return list(value.values()) if isinstance(value, dict) else list(value)
+    return []
+
+
+def _named(stated: Mapping[str, Any]) -> set[str]:
+    """Every token that a tokenizer config names."""
+    tokens = [stated.get(f"{role}_token") for role in ROLES]
+    tokens += [*_extra_tokens(stated), *(stated.get("added_tokens_decoder") or {}).values()]
+    return {text for token in tokens if (text := token_text(token)) is not None}
+
+
+def _emitted(donor: Path, trust_remote_code: bool) -> tuple[bool, bool] | None:
+    """Whether the donor puts bos before and eos after a text when loaded as its users load it."""
+    try:
+        tokenizer = load_tokenizer(donor, trust_remote_code=trust_remote_code)
+    except TokxferError:
+        return None
+    found = tokenizer("a", add_special_tokens=True)["input_ids"]
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    if len(found) == len(bare):
+        return False, False
+    return found[0] == tokenizer.bos_token_id, found[-1] == tokenizer.eos_token_id
+
+
+def _settle_flags(
+    content: dict[str, Any],
+    stated: Mapping[str, Any],
+    roles: Mapping[str, int],
+    names: Mapping[int, str],
+    emits: tuple[bool, bool] | None,
+) -> dict[str, bool]:
+    """Make post-processor and flags say the same; other programs read the flags.
+
+    What users of the donor see when they load it counts. `content` is changed in place.
+    """
+    if emits is None:
+        return {}
+    wanted = dict(zip(("bos", "eos"), emits, strict=True))
+    if emitted_by_file(content, roles) != emits:
+        before = [_special(names[roles["bos"]])] if wanted["bos"] else []
+        after = [_special(names[roles["eos"]])] if wanted["eos"] else []
+        used = [role for role in ("bos", "eos") if wanted[role]]
+        content["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [*before, _sequence("A"), *after],
+            "pair": [*before, _sequence("A"), *after, *before, _sequence("B"), *after],
+            "special_tokens": {
+                names[roles[role]]: {
+                    "id": names[roles[role]], "ids": [roles[role]], "tokens": [names[roles[role]]]
+                }
+                for role in used
+            },
+        }  # fmt: skip
+    return {flag: wanted[role] for flag, role in _FLAGS.items() if flag in stated}
+
+
+def emitted_by_file(content: Mapping[str, Any], roles: Mapping[str, int]) -> tuple[bool, bool]:
+    """Whether a tokenizer.json itself puts the bos id before and the eos id after a text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    found, bare = tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids
+    if len(found) == len(bare):
+        return False, False
+    return found[0] == roles.get("bos", -1), found[-1] == roles.get("eos", -1)
+
+
+def _special(name: str) -> dict[str, Any]:
+    return {"SpecialToken": {"id": name, "type_id": 0}}
+
+
+def _sequence(name: str) -> dict[str, Any]:
+    return {"Sequence": {"id": name, "type_id": 0}}
+
+
+def _write_content(file: Path, content: dict[str, Any], target: Path) -> None:
+    """Copy tokenizer.json; truncation and padding left in it by a training run are taken out."""
+    clean = content | {"truncation": None, "padding": None}
+    if clean == read_json(file):
+        shutil.copyfile(file, target / "tokenizer.json")
+    else:
+        write_json(target / "tokenizer.json", clean)
+
+
+def _write_templates(folder: Path, stated: Mapping[str, Any], target: Path) -> bool:
+    """Carry chat templates, wherever the donor keeps them, to files of their own."""
+    templates: dict[str, str] = {}
+    inline = stated.get("chat_template")
+    if isinstance(inline, str):
+        templates["default"] = inline
+    elif isinstance(inline, list):
+        templates |= {entry["name"]: entry["template"] for entry in inline}
+    for extra in sorted((folder / "additional_chat_templates").glob("*.jinja")):
+        templates[extra.stem] = extra.read_text(encoding="utf-8")
+    if (folder / "chat_template.json").is_file():
+        templates["default"] = str(read_json(folder / "chat_template.json").get("chat_template"))
+    if (folder / "chat_template.jinja").is_file():
+        templates["default"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    for name, text in templates.items():
+        path = target / "chat_template.jinja"
+        if name != "default":
+            path = target / "additional_chat_templates" / f"{name}.jinja"
+            path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return bool(templates)
+
+
+def _write_config(config: dict[str, Any], target: Path) -> bool:
+    """Write tokenizer_config.json so that AutoTokenizer gives the ids of tokenizer.json.
+
+    Returns:
+        Whether that took a loader of our own.
+    """
+    path = target / "tokenizer_config.json"
+    write_json(path, config)
+    if not disagreement(target):
+        return False
+    code = "tokenization_plain.py"
+    (target / code).write_text(_PLAIN_CODE, encoding="utf-8")
+    reference = f"{code.removesuffix('.py')}.PlainTokenizer"
+    write_json(path, config | {"auto_map": {"AutoTokenizer": [reference, reference]}})
+    sentence = disagreement(target)
+    if sentence:
+        (target / code).unlink()
+        raise UnsupportedError(
+            f"AutoTokenizer would not load this tokenizer as it is: {sentence}.",
+            "Use a donor whose tokenizer is of the family that the base's model type expects.",
+        )
+    return True
+
+
+def disagreement(folder: Path, *, trust_remote_code: bool = False) -> str:
+    """How AutoTokenizer's ids and text differ from those of tokenizer.json; empty if they agree."""
+    from tokenizers import Tokenizer
+
+    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    auto = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    size = file.get_vocab_size(with_added_tokens=True)
+    if len(auto) != size:
+        return f"{type(auto).__name__} has {len(auto)} tokens, tokenizer.json has {size}"
+    for sample in SAMPLES:
+        ids = file.encode(sample).ids
+        if auto(sample)["input_ids"] != ids:
+            return f"{type(auto).__name__} gives other ids for {sample[:20]!r}… than tokenizer.json"
+        if auto.decode(ids) != file.decode(ids, skip_special_tokens=False):
+            return f"{type(auto).__name__} gives other text for the ids of {sample[:20]!r}…"
+    return ""
