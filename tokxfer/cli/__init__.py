@@ -1,1 +1,1 @@
-"""Words in, words out: one small file per command, a lazy group, one output sink, one error table."""
+"""Words in, words out: a small file per command, a lazy group, one output sink, one error table."""

@@ -1,5 +1,6 @@
 """The `tokxfer` command: a lazy group, so that `--help` imports nothing but click."""
 
+# ruff: noqa: ARG002 (click decides what its hooks are given)
 from __future__ import annotations
 
 import importlib
