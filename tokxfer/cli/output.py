@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 SCHEMA_VERSION = 1
+PIPED_WIDTH = 200
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -18,23 +19,39 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; the first column is left-aligned, numbers are right-aligned."""
+    """Print a table on stdout; columns of numbers are right-aligned, all others left-aligned.
+
+    A terminal's own width is used; elsewhere tables are wide, so that pipes see whole lines.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    header = any(columns)
+    table = Table(
+        title=title or None, title_justify="left", box=None, pad_edge=False, show_header=header
+    )
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        numeric = is_numeric([row[index] for row in rows])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(format_cell(cell) for cell in row))
+        table.add_row(*(Text(format_cell(cell)) for cell in row))
     console = Console(markup=False, highlight=False)
-    width = None if console.is_terminal else 200
-    Console(markup=False, highlight=False, width=width).print(table)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
+
+
+def is_numeric(cells: Sequence[object]) -> bool:
+    """Whether a column holds numbers and nothing else, gaps (None) aside."""
+    present = [cell for cell in cells if cell is not None]
+    return bool(present) and all(
+        isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in present
+    )
 
 
 def format_cell(cell: object) -> str:
-    """Thousands separated, four significant digits, nothing for None."""
+    """Thousands separated, four significant digits, a dash for None."""
     if cell is None:
         return "-"
     if isinstance(cell, bool):
