@@ -10,13 +10,25 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 device = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:i]|mps",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:i]|mps",
     help="Where to compute.",
 )
 dtype = click.option(
-    "--dtype", default="auto", show_default=True,
+    "--dtype",
+    default="auto",
+    show_default=True,
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
     help="Number format of the weights; auto keeps the model's own.",
+)
+compute_dtype = click.option(
+    "--dtype",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+    help="Number format to compute in; auto takes float32 on a CPU, the model's own elsewhere.",
 )
 seed = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 trust_remote_code = click.option(
@@ -30,7 +42,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="More detail on stderr.")
 memory_budget = click.option(
-    "--memory-budget", default="auto", show_default=True, metavar="auto|SIZE",
+    "--memory-budget",
+    default="auto",
+    show_default=True,
+    metavar="auto|SIZE",
     help="Working memory that batches may take, e.g. 2GB; auto takes half of what is free.",
 )
 

@@ -1,4 +1,4 @@
-"""Progress bars: on stderr, one look, gone when they are not wanted."""
+"""Progress bars: on stderr, live on a terminal, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def progress_bar(total: int | None, description: str, unit: str, shown: bool) ->
         unit: What is counted, e.g. "tok".
         shown: Whether to show it at all; a bar that is not shown costs nothing.
     """
+    terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=description,
@@ -24,5 +25,6 @@ def progress_bar(total: int | None, description: str, unit: str, shown: bool) ->
         disable=not shown,
         file=sys.stderr,
         dynamic_ncols=True,
-        leave=False,
+        leave=not terminal,
+        mininterval=0.1 if terminal else 10.0,
     )
