@@ -170,10 +170,14 @@ class Gram(Correlations):
         self._support, self._coefficients = support.contiguous(), coefficients.contiguous()
 
     def _correlate(self, block: int, out: Float[Tensor, "batch width"]) -> None:
+        start = self._start[block, : out.shape[0]]
+        if not self._support.shape[1]:
+            out.copy_(start)
+            return
         fitted = embedding_bag(
             self._support, self._gram[block], mode="sum", per_sample_weights=self._coefficients
         )
-        torch.sub(self._start[block, : out.shape[0]], fitted, out=out)
+        torch.sub(start, fitted, out=out)
 
     @staticmethod
     def fixed_bytes(atoms: int, dim: int) -> int:
