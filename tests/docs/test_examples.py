@@ -94,7 +94,8 @@ def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
             blank_lines = "\n" * example.line  # tracebacks then point into the page
             exec(compile(blank_lines + example.body, str(page), "exec"), names)
         elif example.kind == "bash":
-            assert run_shell(example.body) == example.status, f"{name_of(page)}:{example.line}"
+            status = run_shell(example.body)
+            assert status == example.status, f"the example at {name_of(page)}:{example.line}"
 
 
 def run_shell(body: str) -> int:
