@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
+from tokxfer.vocabulary.digits import digit_probe
 from tokxfer.vocabulary.roles import find_roles, marker_role, model_unknown
 from tokxfer.vocabulary.spelling import spelling_of
 from tokxfer.vocabulary.vocabulary import ByteVocabulary, Kind, Source
@@ -24,51 +25,22 @@ SLOW_FILES = (
     "merges.txt", "tekken.json",
 )  # fmt: skip
 BRACKETED = re.compile(r"[<\[].*[>\]]")
-HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
-def read_vocabulary(
-    path: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
-) -> ByteVocabulary:
-    """Read a vocabulary from a model folder, a bare tokenizer folder, a file or the model hub.
+def read_vocabulary(path: str | Path) -> ByteVocabulary:
+    """Read a vocabulary from a model folder, a bare tokenizer folder or a `tokenizer.json`.
+
+    Nothing but that file and the small JSON files beside it is read, and no code is run.
 
     Args:
-        path: A folder with `tokenizer.json` in it, that file itself, or a name on the hub.
-        revision: Git revision of a hub name.
-        trust_remote_code: Run the folder's own Python code where it has no `tokenizer.json`.
+        path: A folder with `tokenizer.json` in it, or that file itself under any name.
 
     Raises:
-        FolderError: There is no such folder or name, or no tokenizer in it.
+        FolderError: There is no such path, or no tokenizer in it.
         VocabularyError: The tokenizer is damaged.
         UnsupportedError: It has no fast form, or its bytes cannot be known.
     """
-    place = Path(path)
-    if not place.exists() and HUB_NAME.fullmatch(str(path)):
-        place = fetch(str(path), revision)
-    if trust_remote_code and place.is_dir() and not (place / "tokenizer.json").exists():
-        from transformers import AutoTokenizer
-
-        loaded = AutoTokenizer.from_pretrained(place, trust_remote_code=True)
-        if hasattr(loaded, "backend_tokenizer"):
-            text = loaded.backend_tokenizer.to_str()
-            return from_text(text, str(place), declarations(place))
-    return from_path(place)
-
-
-def fetch(name: str, revision: str | None) -> Path:
-    """Download the small tokenizer files of a name on the model hub."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", *DECLARING]
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
-        raise FolderError(
-            f"{name} is neither a folder here nor a name that the model hub gives out"
-            f"{f' at revision {revision}' if revision else ''}.",
-            "Check the path, or the name, the network and the access token.",
-        ) from None
+    return from_path(Path(path))
 
 
 def from_path(place: Path) -> ByteVocabulary:
@@ -80,15 +52,12 @@ def from_path(place: Path) -> ByteVocabulary:
         raise slow_only(place)
     content = parse(path)
     config = declarations(path.parent) if path.name == "tokenizer.json" else {}
-    source = Source(str(place), path, None, content.get("normalizer"), content.get("pre_tokenizer"))
-    return build(content, config, source)
+    return build(content, config, name=str(place), path=path)
 
 
 def from_text(text: str, name: str, config: Mapping[str, Any]) -> ByteVocabulary:
     """Read the content of a `tokenizer.json`, with roles declared in `config`."""
-    content = json.loads(text)
-    source = Source(name, None, text, content.get("normalizer"), content.get("pre_tokenizer"))
-    return build(content, config, source)
+    return build(json.loads(text), config, name=name, text=text)
 
 
 def slow_only(folder: Path) -> FolderError | UnsupportedError:
@@ -97,7 +66,7 @@ def slow_only(folder: Path) -> FolderError | UnsupportedError:
     if declarations(folder).get("auto_map"):
         return UnsupportedError(
             f"{folder} has no tokenizer.json; its tokenizer is Python code of its own.",
-            "Allow it with --trust-remote-code, if you trust it.",
+            "Save a fast form of it: a tokenizer.json of the tokenizers library.",
         )
     if found:
         return UnsupportedError(
@@ -153,9 +122,24 @@ def load_tokenizer(source: Source) -> Tokenizer:
     return loaded
 
 
-def build(content: Mapping[str, Any], config: Mapping[str, Any], source: Source) -> ByteVocabulary:
-    """Put bytes, kinds, names and roles together."""
-    spelling = spelling_of(content, source.name)
+def build(
+    content: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    name: str,
+    path: Path | None = None,
+    text: str | None = None,
+) -> ByteVocabulary:
+    """Put bytes, kinds, names and roles together, from parsed content at `path` or in `text`."""
+    spelling = spelling_of(content, name)
+    source = Source(
+        name,
+        path,
+        text,
+        normalizer=content.get("normalizer"),
+        pre_tokenizer=content.get("pre_tokenizer"),
+        digit_probe=digit_probe(content, spelling),
+    )
     vocab = content["model"]["vocab"]
     ids: dict[str, int] = (
         dict(vocab)
@@ -169,11 +153,11 @@ def build(content: Mapping[str, Any], config: Mapping[str, Any], source: Source)
     size = 1 + max(ids.values(), default=-1)
     names, tokens = [""] * size, [b""] * size
     kinds = np.full(size, Kind.UNUSED, dtype=np.uint8)
-    for place, (name, token) in enumerate(ids.items()):
-        names[token] = name
+    for place, (spelled, token) in enumerate(ids.items()):
+        names[token] = spelled
         in_model = place < model_names
-        tokens[token] = spelling.bytes_of(name) if in_model else spelling.added_bytes(name)
-        kinds[token] = Kind.BYTE if in_model and spelling.is_byte(name) else Kind.NORMAL
+        tokens[token] = spelling.bytes_of(spelled) if in_model else spelling.added_bytes(spelled)
+        kinds[token] = Kind.BYTE if in_model and spelling.is_byte(spelled) else Kind.NORMAL
     for token, entry in added.items():
         kinds[token] = Kind.SPECIAL if entry.get("special") else Kind.ADDED
     unknown = model_unknown(content, ids)
@@ -182,8 +166,7 @@ def build(content: Mapping[str, Any], config: Mapping[str, Any], source: Source)
             kinds[token] = Kind.SPECIAL
     for token in np.flatnonzero(kinds == Kind.SPECIAL).tolist():
         tokens[token] = names[token].encode()
-    for token in [token for token, spelled in enumerate(tokens) if not spelled]:
-        kinds[token] = Kind.UNUSED
+    kinds[[not spelled_bytes for spelled_bytes in tokens]] = Kind.UNUSED
     template = config.get("chat_template", "")
     for token in np.flatnonzero(kinds == Kind.SPECIAL).tolist():
         if token not in roles.values():

@@ -45,6 +45,7 @@ class Source:
         text: Its content as JSON where there is no file.
         normalizer: Its normalizer's content.
         pre_tokenizer: Its pre-tokenizer's content.
+        digit_probe: A small tokenizer that cuts runs of digits as it does, see `digits`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     text: str | None
     normalizer: Mapping[str, Any] | None
     pre_tokenizer: Mapping[str, Any] | None
+    digit_probe: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
