@@ -157,7 +157,9 @@ def fill_in_the_middle(text: str, recipe: Recipe, order: random.Random) -> list[
     return pieces
 
 
-def encode_corpus(recipe: Recipe, texts: list[Path], tokenizer: Tokenizer, work: Path) -> np.ndarray:
+def encode_corpus(
+    recipe: Recipe, texts: list[Path], tokenizer: Tokenizer, work: Path
+) -> np.ndarray:
     """Token ids [recipe.tokens] uint16: documents as `bos text eos`, one after another."""
     path = work / "ids.npy"
     if path.exists() and len(np.load(path, mmap_mode="r")) >= recipe.tokens:
@@ -167,7 +169,9 @@ def encode_corpus(recipe: Recipe, texts: list[Path], tokenizer: Tokenizer, work:
     order = random.Random(recipe.seed)
     parts: list[np.ndarray] = []
     count = 0
-    with tqdm(total=recipe.tokens, desc=f"{recipe.name}: encoding", unit="tok", unit_scale=True) as bar:
+    with tqdm(
+        total=recipe.tokens, desc=f"{recipe.name}: encoding", unit="tok", unit_scale=True
+    ) as bar:
         for text in mixed_documents(recipe, texts, recipe.tokens * 5):
             for piece in fill_in_the_middle(text, recipe, order):
                 ids = tokenizer.encode(piece, add_special_tokens=False).ids

@@ -1,2 +1,138 @@
-"""Placeholder, replaced before first use."""
-def export(*a): raise SystemExit("later")
+"""A finished reference model as a folder: weights, tokenizer, card, manifest, held-out figures."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+
+import tokxfer
+
+from .data import documents
+from .recipes import Recipe
+from .train import build
+
+HELD_OUT_BYTES = 400_000
+MANIFEST = "reference.json"
+
+
+def export(
+    recipe: Recipe,
+    weights: Path,
+    tokenizer: Tokenizer,
+    work: Path,
+    out: Path,
+    texts: list[Path],
+    held_out: list[Path],
+) -> None:
+    """Write `out` anew, evaluate it on the held-out texts, and describe it."""
+    partial = work / "export"
+    shutil.rmtree(partial, ignore_errors=True)
+    model = build(recipe, tokenizer)
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    roles = {f"{role}_token": token for role, token in recipe.roles.items()}
+    ids = {f"{role}_id": tokenizer.token_to_id(token) for role, token in roles.items()}
+    model.generation_config = GenerationConfig(
+        **{name: value for name, value in ids.items() if name != "unk_token_id"}
+    )
+    model.save_pretrained(partial)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=recipe.context,
+        clean_up_tokenization_spaces=False,
+        **roles,
+    )
+    fast.save_pretrained(partial)
+    figures = {path.name: held_out_figures(partial, path, work) for path in held_out}
+    manifest = describe(recipe, model, texts, figures)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (partial / "README.md").write_text(card(recipe, manifest), encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(partial, out)
+    print(f"{out}: " + ", ".join(f"{name} {f['bits_per_byte']:.3f}" for name, f in figures.items()))
+
+
+def held_out_figures(folder: Path, path: Path, work: Path) -> dict[str, float]:
+    """Bits per byte and its standard error on the first documents of a held-out file."""
+    sample = work / "held_out.jsonl"
+    taken = 0
+    with sample.open("w", encoding="utf-8") as stream:
+        for text in itertools.chain(documents(path)):
+            if taken > HELD_OUT_BYTES:
+                break
+            stream.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+            taken += len(text.encode())
+    report = tokxfer.evaluate([str(folder)], text=sample).to_dict()["results"][0]
+    return {name: report[name] for name in ("bits_per_byte", "stderr", "tokens", "bytes")}
+
+
+def describe(
+    recipe: Recipe, model: Any, texts: list[Path], figures: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """What the model was made of and how well it does."""
+    steps = recipe.tokens // (recipe.batch * recipe.context) - 1
+    corpus = {}
+    for path in texts:
+        with path.open("rb") as stream:
+            corpus[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "name": recipe.name,
+        "about": recipe.about,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "corpus_sha256": corpus,
+        "corpus_shares": list(recipe.shares) or [1.0],
+        "seed": recipe.seed,
+        "steps": steps,
+        "tokens_seen": steps * recipe.batch * recipe.context,
+        "context": recipe.context,
+        "held_out": figures,
+        "command": f"python scripts/train_reference_models.py {recipe.name}",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+    }
+
+
+def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
+    """The model card: metadata, what it is, how well it does."""
+    rows = "\n".join(
+        f"| {name} | {f['bits_per_byte']:.3f} ± {f['stderr']:.3f} | {f['bytes']:,} |"
+        for name, f in manifest["held_out"].items()
+    )
+    return f"""---
+library_name: transformers
+license: apache-2.0
+pipeline_tag: text-generation
+tags:
+- tokxfer
+- reference-model
+---
+
+# {recipe.name}
+
+{recipe.about}. {manifest["parameters"]:,} parameters: {recipe.layers} layers of width {recipe.width},
+vocabulary {recipe.vocab_size:,}, context {recipe.context}. Trained on
+{manifest["tokens_seen"]:,} tokens with seed {recipe.seed} by `{manifest["command"]}`, to have
+small real models on which every example and test of tokxfer can run. It is no use for anything else.
+
+Held-out bits per byte (± standard error over documents), on the first {HELD_OUT_BYTES:,} bytes:
+
+| text | bits per byte | bytes |
+|---|--:|--:|
+{rows}
+
+The texts are under free licences (public domain, CC0, CC BY, CC BY-SA and permissive software
+licences); `{MANIFEST}` has their hashes and everything else about the training.
+"""

@@ -109,7 +109,8 @@ def train(
     per_step = recipe.batch * recipe.context
     steps = recipe.tokens // per_step - 1
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda at: learning_rate(at, steps)) for o in optimizers
+        torch.optim.lr_scheduler.LambdaLR(o, lambda at: learning_rate(at, steps))
+        for o in optimizers
     ]
     checkpoint = work / "checkpoint.pt"
     first = 0

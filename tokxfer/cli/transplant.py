@@ -22,7 +22,10 @@ Examples:
 @click.argument("donor")
 @click.argument("out", type=click.Path())
 @click.option(
-    "-m", "--method", default="omp", show_default=True,
+    "-m",
+    "--method",
+    default="omp",
+    show_default=True,
     help="How rows of new tokens are found: omp, subword, mean, gaussian, zero.",
 )
 @click.option("-k", "--k", type=int, help="omp: shared tokens per combination, at most.  [64]")
@@ -33,12 +36,27 @@ Examples:
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")
 @options.shared(
-    options.device, options.dtype, options.seed, options.memory_budget, options.revision,
-    options.offline, options.trust_remote_code, options.force, options.dry_run, options.as_json,
-    options.quiet, options.verbose,
+    options.device,
+    options.dtype,
+    options.seed,
+    options.memory_budget,
+    options.revision,
+    options.offline,
+    options.trust_remote_code,
+    options.force,
+    options.dry_run,
+    options.as_json,
+    options.quiet,
+    options.verbose,
 )
 def command(
-    base: str, donor: str, out: str, as_json: bool, quiet: bool, verbose: bool, dry_run: bool,
+    base: str,
+    donor: str,
+    out: str,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    dry_run: bool,
     **settings: Any,
 ) -> None:
     """Give BASE the tokenizer of DONOR and write the model to OUT.

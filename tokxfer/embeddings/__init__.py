@@ -5,7 +5,7 @@ returns a `Solution`; `assemble` turns that into the whole map and `apply_map` i
 """
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.assembling import Assembly, assemble
+from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
@@ -30,5 +30,6 @@ __all__ = [
     "assemble",
     "build_method",
     "mean_row",
+    "pose",
     "undertrained_rows",
 ]

@@ -25,7 +25,7 @@ def apply_map(
         map: Over the rows of `rows`, one row per new token.
         rows: The base's matrix.
         mean: The row for tokens of origin MEAN or PADDING.
-        outside: Rows for tokens of origin OUTSIDE, at the tokens' own places; None if there are none.
+        outside: Rows for tokens of origin OUTSIDE, at the tokens' own places; None without any.
     """
     device = rows.device
     indices = torch.from_numpy(map.indices).to(device)
@@ -50,7 +50,7 @@ def apply_map(
 def mean_row(
     rows: Float[torch.Tensor, "base_tokens dim"], vocabulary: ByteVocabulary
 ) -> Float[torch.Tensor, " dim"]:
-    """The mean in float32 of the rows that stand for ordinary tokens; specials and padding left out."""
+    """The mean in float32 of the rows of ordinary tokens; specials and padding left out."""
     return trained_rows(rows, vocabulary).float().mean(dim=0)
 
 

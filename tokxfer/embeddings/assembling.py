@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.problem import Method, Problem
+from tokxfer.embeddings.problem import Ids, Method, Problem
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
@@ -22,7 +22,7 @@ class Assembly:
 
     Attributes:
         map: One row per new id, padding included, over the base's rows.
-        outside: Rows for origin OUTSIDE at their own places [new tokens, dim]; None if there are none.
+        outside: Rows for origin OUTSIDE at their own places [new tokens, dim], or None.
         mean: The row for origins MEAN and PADDING [dim], float32.
         details: The method's own account.
     """
@@ -56,7 +56,8 @@ def pose(
     Anchors are the shared ordinary tokens that have a row in both matrices and were trained in
     both. A missing token is distrusted when the donor has no row for it, or hardly trained it.
     """
-    has_row = sources_within(match, len(base_rows)) >= 0
+    sources = sources_of(matrix, match, len(base_rows))
+    has_row = sources >= 0
     ordinary = ~np.isin(donor.kinds, (Kind.SPECIAL, Kind.UNUSED))
     missing = np.flatnonzero(~has_row & ordinary)
     anchors = has_row & ordinary & (match.how == MatchKind.BYTES)
@@ -66,14 +67,15 @@ def pose(
         covered = min(donor.size, len(donor_rows))
         poor[:covered] = undertrained_rows(donor_rows, donor)[:covered]
         base_poor = undertrained_rows(base_rows, base)
-        anchors &= ~poor & ~base_poor[np.where(has_row, match.base_ids, 0)]
+        anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
     return Problem(
         matrix=matrix,
         base_rows=base_rows,
         donor_rows=donor_rows,
         base=base,
         donor=donor,
-        match=match,
+        sources=sources,
+        how=match.how,
         missing=missing,
         anchors=np.flatnonzero(anchors),
         distrusted=poor[missing],
@@ -92,13 +94,12 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
         size: Rows of the new matrix; those beyond the donor's ids are padding.
     """
     solution = method.solve(problem)
-    sources = sources_within(problem.match, len(problem.base_rows))
-    by_role = problem.match.how == MatchKind.ROLE
+    by_role = problem.how == MatchKind.ROLE
     rows = [
         ((source,), (1.0,), Origin.ROLE if role else Origin.COPIED)
         if source >= 0
         else ((), (), Origin.MEAN)
-        for source, role in zip(sources.tolist(), by_role.tolist(), strict=True)
+        for source, role in zip(problem.sources.tolist(), by_role.tolist(), strict=True)
     ]
     rows += [((), (), Origin.PADDING)] * (size - len(rows))
     whole = VocabularyMap.from_rows(len(problem.base_rows), rows)
@@ -112,6 +113,7 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
     return Assembly(whole, outside, mean, solution.details)
 
 
-def sources_within(match: Match, base_size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The base id each donor id takes over [donor ids]; -1 also where the base has no row for it."""
-    return np.where(match.base_ids < base_size, match.base_ids, -1)
+def sources_of(matrix: str, match: Match, base_size: int) -> Ids:
+    """The base id each donor id takes over in a matrix [donor ids]; -1 where there is no row."""
+    ids = match.output_ids if matrix == "output" else match.base_ids
+    return np.where(ids < base_size, ids, -1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
 from tokxfer.embeddings.problem import Problem, Solution
 from tokxfer.embeddings.subword import pieces_map
-from tokxfer.embeddings.tuning import Choice, choose
+from tokxfer.embeddings.tuning import choose
 from tokxfer.errors import UsageError
-from tokxfer.sparse import omp
+from tokxfer.sparse import Selection, omp
 from tokxfer.vocabulary import Origin, VocabularyMap
 
 
@@ -36,13 +36,15 @@ class OMP:
     name: ClassVar[str] = "omp"
     needs: ClassVar[frozenset[str]] = frozenset({"donor weights", "anchors"})
     k: int = 64
-    selection: str = "auto"
+    selection: Selection | Literal["auto"] = "auto"
     ridge: float | str = "auto"
     tune: bool = True
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise UsageError(f"k is {self.k}; a combination needs at least one token.", "Use -k 64.")
+            raise UsageError(
+                f"k is {self.k}; a combination needs at least one token.", "Use -k 64."
+            )
         if self.selection not in ("auto", "raw", "normalized"):
             raise UsageError(
                 f"There is no selection {self.selection!r}.", "Use auto, raw or normalized."
@@ -70,14 +72,16 @@ class OMP:
             memory_budget=problem.memory_budget,
             advance=problem.advance,
         )
-        sources = problem.match.base_ids[problem.anchors]
+        sources = problem.sources[problem.anchors]
         coded = codes_map(
             codes.support.cpu().numpy(), codes.coefficients.cpu().numpy(), sources, problem
         )
         whole = pieces_map(problem, problem.missing.tolist()).replace(
             np.flatnonzero(~problem.distrusted), coded
         )
-        return Solution(whole, details=choice.to_dict() | {"distrusted": int(problem.distrusted.sum())})
+        return Solution(
+            whole, details=choice.to_dict() | {"distrusted": int(problem.distrusted.sum())}
+        )
 
 
 def codes_map(
@@ -98,5 +102,3 @@ def codes_map(
         origins=origins,
     )
 
-
-__all__ = ["OMP", "Choice"]

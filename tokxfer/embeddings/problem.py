@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tokxfer.shapes import Float
-from tokxfer.vocabulary import ByteVocabulary, Match, VocabularyMap
+from tokxfer.vocabulary import ByteVocabulary, VocabularyMap
 
 Ids = npt.NDArray[np.int64]
 
@@ -26,7 +26,8 @@ class Problem:
         donor_rows: The donor's matrix [donor rows, donor dim]; None for a bare tokenizer.
         base: The base's vocabulary.
         donor: The donor's vocabulary, which is the new one.
-        match: The donor's ids lined up with the base's.
+        sources: The base id whose row each donor id takes over [donor ids], -1 for none.
+        how: Why it does, a `MatchKind` each [donor ids].
         missing: Donor ids without a row in the base [missing], ascending.
         anchors: Donor ids of the shared tokens to learn from [anchors].
         distrusted: Whether the donor hardly trained the row of a missing token [missing].
@@ -40,7 +41,8 @@ class Problem:
     donor_rows: Float[torch.Tensor, "donor_tokens donor_dim"] | None
     base: ByteVocabulary
     donor: ByteVocabulary
-    match: Match
+    sources: Ids
+    how: npt.NDArray[np.uint8]
     missing: Ids
     anchors: Ids
     distrusted: npt.NDArray[np.bool_]

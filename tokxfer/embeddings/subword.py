@@ -30,9 +30,9 @@ class Subword:
 def pieces_map(problem: Problem, donor_ids: Sequence[int]) -> VocabularyMap:
     """The subword means of some donor ids, one row each, over the base's rows."""
     rows = []
-    for donor_id in donor_ids:
-        pieces = problem.base.pieces(problem.donor.tokens[donor_id])
-        pieces = [piece for piece in pieces if piece < len(problem.base_rows)]
-        weights = [1 / len(pieces)] * len(pieces)
-        rows.append((pieces, weights, Origin.PIECES if pieces else Origin.MEAN))
+    spelled = [problem.donor.tokens[donor_id] for donor_id in donor_ids]
+    for pieces in problem.base.pieces_batch(spelled):
+        known = [piece for piece in pieces if piece < len(problem.base_rows)]
+        weights = [1 / len(known)] * len(known)
+        rows.append((known, weights, Origin.PIECES if known else Origin.MEAN))
     return VocabularyMap.from_rows(len(problem.base_rows), rows)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from tokxfer.embeddings.problem import Problem
-from tokxfer.sparse import omp, solve_support
+from tokxfer.sparse import Selection, omp, solve_support
 
 HELD_OUT = 512
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -31,7 +31,7 @@ class Choice:
     """
 
     k: int
-    selection: str
+    selection: Selection
     ridge: float
     error: float | None
     held_out: int
@@ -41,7 +41,14 @@ class Choice:
         return dataclasses.asdict(self)
 
 
-def choose(problem: Problem, *, k: int, selection: str, ridge: float | str, tune: bool) -> Choice:
+def choose(
+    problem: Problem,
+    *,
+    k: int,
+    selection: Selection | Literal["auto"],
+    ridge: float | str,
+    tune: bool,
+) -> Choice:
     """Choose what is left open, by the error of held-out anchors in the base's space.
 
     Args:
@@ -54,7 +61,9 @@ def choose(problem: Problem, *, k: int, selection: str, ridge: float | str, tune
     rows = problem.donor_rows
     assert rows is not None
     k = min(k, supported(len(problem.anchors), rows.shape[1]))
-    selections = ("normalized", "raw") if selection == "auto" else (selection,)
+    selections: tuple[Selection, ...] = (
+        ("normalized", "raw") if selection == "auto" else (selection,)
+    )
     ridges = RIDGES if isinstance(ridge, str) else (ridge,)
     sizes = sorted({size for size in SIZES if size < k} | {k}) if tune else [k]
     count = min(HELD_OUT, len(problem.anchors) // 5)
@@ -63,7 +72,7 @@ def choose(problem: Problem, *, k: int, selection: str, ridge: float | str, tune
     order = np.random.default_rng(problem.seed).permutation(len(problem.anchors))
     hidden = torch.from_numpy(np.sort(problem.anchors[order[:count]]))
     kept = torch.from_numpy(np.sort(problem.anchors[order[count:]]))
-    base_ids = torch.from_numpy(problem.match.base_ids)
+    base_ids = torch.from_numpy(problem.sources)
     targets, atoms = rows[hidden.to(rows.device)].float(), rows[kept.to(rows.device)].float()
     base_rows = problem.base_rows
     truth = base_rows[base_ids[hidden].to(base_rows.device)].float()

@@ -11,7 +11,9 @@ from tokxfer import __version__
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
-def write_card(folder: Path, facts: Mapping[str, Any], licences: Mapping[str, str | None]) -> str | None:
+def write_card(
+    folder: Path, facts: Mapping[str, Any], licences: Mapping[str, str | None]
+) -> str | None:
     """Write `README.md` and return a warning where the parents' licences conflict.
 
     Args:
@@ -47,5 +49,5 @@ def licence_of(folder: Path) -> str | None:
         licence = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
     except ValueError:
         return None
-    value = licence.to_dict().get("license")
+    value = getattr(licence, "license", None)
     return value if isinstance(value, str) else None

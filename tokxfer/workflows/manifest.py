@@ -32,7 +32,7 @@ def write_manifest(
     `<matrix>.indptr` [new tokens + 1], `<matrix>.indices` and `<matrix>.weights` [entries].
     """
     provenance = {}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for matrix, assembly in assemblies.items():
         vocabulary_map = assembly.map
         taken = np.isin(vocabulary_map.origins, (Origin.COPIED, Origin.ROLE))

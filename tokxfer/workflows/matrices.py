@@ -76,10 +76,14 @@ def rebuild(
     Returns:
         The matrices in the base's dtype and on its device.
     """
-    problems = {"tied": base.input} if base.output is None else {
-        "input": base.input,
-        "output": base.output,
-    }
+    problems = (
+        {"tied": base.input}
+        if base.output is None
+        else {
+            "input": base.input,
+            "output": base.output,
+        }
+    )
     assemblies = {}
     for matrix, rows in problems.items():
         problem = pose(

@@ -63,7 +63,7 @@ class Plan:
 
     def disk_bytes(self) -> int:
         """Size of the weights to be written."""
-        sizes = {name: info.nbytes for name, info in self.base.tensors.items()}
+        sizes = {name: info.size for name, info in self.base.tensors.items()}
         total = sum(sizes.values())
         layout = self.base.embeddings
         for name in (layout.input, layout.output, layout.bias):
@@ -71,10 +71,10 @@ class Plan:
                 total += sizes[name] * self.size // layout.rows - sizes[name]
         if self.dtype is not None:
             total = total * self.dtype.itemsize // self.base.dtype.itemsize
-        return total
+        return int(total)
 
     def memory_bytes(self) -> int:
-        """Working memory at the peak, roughly: the matrices of both models in float32, old and new."""
+        """Working memory at the peak, roughly: both models' matrices in float32, old and new."""
         layout = self.base.embeddings
         matrices = 1 if layout.tied else 2
         total = matrices * (layout.rows + self.size) * layout.dim * 4
@@ -172,7 +172,7 @@ def plan_transplant(
 def open_donor(
     donor: str | Path, *, revision: str | None, trust_remote_code: bool, offline: bool
 ) -> tuple[ModelFolder | None, Path]:
-    """The donor as a model folder, or None where it is a bare tokenizer; and its tokenizer's place."""
+    """The donor as a model folder, None for a bare tokenizer; and its tokenizer's place."""
     path = Path(donor)
     bare = path.is_file() or (path.is_dir() and not (path / "config.json").exists())
     if bare:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from tokxfer.checkpoints import ModelFolder, load_tokenizer, model_skeleton, validate_folder
+from tokxfer.checkpoints import ModelFolder, load_tokenizer, skeleton, validate_folder
 from tokxfer.errors import VerificationError
 from tokxfer.vocabulary import Origin, VocabularyMap
 from tokxfer.workflows.samples import SAMPLES
@@ -28,7 +28,9 @@ class PostCondition:
     detail: str
 
 
-def check_result(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> tuple[PostCondition, ...]:
+def check_result(
+    plan: Plan, folder: Path, maps: dict[str, VocabularyMap]
+) -> tuple[PostCondition, ...]:
     """Check a written folder against its base and donor.
 
     Args:
@@ -51,7 +53,7 @@ def check_result(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> tu
     ]
     checks += [
         PostCondition(f"folder: {check.name}", check.ok, check.detail)
-        for check in validate_folder(folder, trust_remote_code=plan.trust_remote_code)
+        for check in validate_folder(folder)
     ]
     for check in checks:
         if not check.ok:
@@ -63,25 +65,29 @@ def check_result(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> tu
 
 
 def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
-    """Every key, shape and tie against the plain Auto class on the meta device.
-
-    What the base's own files already lack or carry in excess is allowed to stay so.
-    """
-    skeleton = model_skeleton(result, trust_remote_code=plan.trust_remote_code)
-    layout = result.embeddings
-    problems = []
-    for name, shape in skeleton.shapes.items():
-        if name in result.tensors:
-            if tuple(result.tensors[name].shape) != shape:
-                problems.append(f"{name} is {list(result.tensors[name].shape)}, not {list(shape)}")
-        elif name not in skeleton.tied and (name in plan.base.tensors or name == layout.input):
-            problems.append(f"{name} is missing")
-    problems += [f"{name} was added" for name in result.tensors if name not in plan.base.tensors]
-    if layout.tied != plan.base.embeddings.tied:
-        problems.append("input and output are tied in one of base and result only")
-    if layout.rows != plan.size:
-        problems.append(f"the embedding has {layout.rows} rows, not {plan.size}")
-    detail = "; ".join(problems) or f"{len(result.tensors)} tensors as the model class wants them"
+    """Every key, shape and tie, against the base's files and the plain Auto class on meta."""
+    before, after = plan.base.embeddings, result.embeddings
+    resized = {before.input, before.output, before.bias}
+    wanted = {
+        name: info.shape
+        for name, info in plan.base.tensors.items()
+        if name not in before.redundant
+    }
+    for name in resized & wanted.keys():
+        assert name is not None
+        wanted[name] = (plan.size, *wanted[name][1:])
+    found = {name: info.shape for name, info in result.tensors.items()}
+    problems = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    problems += [f"{name} was added" for name in found.keys() - wanted.keys()]
+    model = skeleton(result.path, trust_remote_code=plan.trust_remote_code)
+    classes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name, shape in found.items():
+        for expected in (wanted.get(name, shape), classes.get(name, shape)):
+            if shape != expected:
+                problems.append(f"{name} is {list(shape)}, not {list(expected)}")
+    if after.tied != before.tied:
+        problems.append("input and output are tied in only one of base and result")
+    detail = "; ".join(problems) or f"{len(found):,} tensors as the model's class wants them"
     return PostCondition("keys, shapes and ties", not problems, detail)
 
 
@@ -111,11 +117,9 @@ def check_copied_rows(
 def check_body(plan: Plan, result: ModelFolder) -> PostCondition:
     """Every tensor outside the embeddings equals the base's, tensor by tensor."""
     layout = plan.base.embeddings
-    replaced = {layout.input, layout.output, layout.bias}
+    replaced = {layout.input, layout.output, layout.bias, *layout.redundant}
     body = [name for name in plan.base.tensors if name not in replaced]
     for name in body:
-        if name not in result.tensors:
-            continue  # a duplicate of a tied tensor, which the structure check looks after
         old, new = plan.base.read(name), result.read(name)
         if old.is_floating_point() and plan.dtype is not None:
             old = old.to(plan.dtype)

@@ -53,8 +53,8 @@ def transplant_model(
     """
     started = time.perf_counter()
     chosen = build_method(method, **options)
-    base_vocabulary = vocabulary_of(tokenizer, model)
-    donor_vocabulary = vocabulary_of(donor_tokenizer, donor_model)
+    base_vocabulary = vocabulary_of(tokenizer)
+    donor_vocabulary = vocabulary_of(donor_tokenizer)
     matched = match(base_vocabulary, donor_vocabulary)
     base = matrices_of(model)
     check_needs(
@@ -99,8 +99,8 @@ def transplant_model(
     return model, donor_tokenizer, report
 
 
-def vocabulary_of(tokenizer: Any, model: Any | None) -> ByteVocabulary:
-    """The byte vocabulary of a transformers tokenizer, with the roles it and its model name.
+def vocabulary_of(tokenizer: Any) -> ByteVocabulary:
+    """The byte vocabulary of a transformers tokenizer, with the roles it names.
 
     Raises:
         UnsupportedError: The tokenizer is slow: it has no `tokenizer.json` in it.
@@ -151,5 +151,3 @@ def install(model: Any, new: Matrices, roles: dict[str, int]) -> None:
         if config is not None:
             for role in ("bos", "eos", "pad"):
                 setattr(config, f"{role}_token_id", roles.get(role))
-
-

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import (
+    ModelFolder,
     rewrite_config,
     rewrite_generation_config,
-    write_json,
     write_model,
     write_tokenizer,
 )
-from tokxfer.vocabulary import MatchKind, Origin
+from tokxfer.vocabulary import Origin
 from tokxfer.workflows.card import licence_of, write_card
 from tokxfer.workflows.manifest import file_hashes, write_manifest
 from tokxfer.workflows.matrices import Rebuilt
@@ -40,14 +40,19 @@ def write_transplant(
         VerificationError: A post-condition does not hold.
     """
     roles = dict(plan.donor_vocabulary.roles)
+    counterparts = {
+        role.base_id: role.donor_id for role in plan.match.roles if role.base_id is not None
+    }
     config = rewrite_config(
         plan.base.config,
         vocab_size=plan.size,
         roles=roles,
         tied=plan.base.embeddings.tied,
-        dtype=plan.dtype,
+        ids=counterparts,
     )
-    generation = rewrite_generation_config(plan.base.generation_config, roles=roles)
+    generation = rewrite_generation_config(
+        plan.base.generation_config, roles=roles, ids=counterparts, vocab_size=plan.size
+    )
     with progress_bar(plan.disk_bytes(), "weights", "B", progress) as bar:
         write_model(
             plan.base,
@@ -59,7 +64,13 @@ def write_transplant(
             max_shard_size=plan.max_shard_size,
             advance=bar.update,
         )
-    write_tokenizer(plan.donor_path, folder, roles=roles, max_length=plan.base.max_length)
+    write_tokenizer(
+        plan.donor_path,
+        folder,
+        roles=roles,
+        max_length=plan.base.max_length,
+        trust_remote_code=plan.trust_remote_code,
+    )
     warnings = describe(plan, folder, rebuilt)
     maps = {matrix: assembly.map for matrix, assembly in rebuilt.assemblies.items()}
     checks = check_result(plan, folder, maps)
@@ -104,7 +115,11 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     write_manifest(
         folder,
         inputs={
-            "base": plan.base.provenance(),
+            "base": {
+                "name": plan.base.name,
+                "revision": plan.base.revision,
+                "sha256": file_hashes(folder_files(plan.base)),
+            },
             "donor": {
                 "name": plan.donor_name,
                 "revision": plan.donor.revision if plan.donor is not None else None,
@@ -135,13 +150,18 @@ def donor_folder(plan: Plan) -> Path:
 
 def donor_files(plan: Plan) -> list[Path]:
     """The donor's files that the result depends on: its tokenizer, and its weights where used."""
+    if plan.donor is not None and "donor weights" in plan.method.needs:
+        return folder_files(plan.donor)
     if plan.donor_path.is_file():
         return [plan.donor_path]
     names = ("tokenizer.json", "tokenizer_config.json")
-    files = [plan.donor_path / name for name in names if (plan.donor_path / name).is_file()]
-    if plan.donor is not None and "donor weights" in plan.method.needs:
-        files += plan.donor.weight_files()
-    return files
+    return [plan.donor_path / name for name in names if (plan.donor_path / name).is_file()]
+
+
+def folder_files(folder: ModelFolder) -> list[Path]:
+    """A model's config, tokenizer and weight files."""
+    weights = sorted({info.file for info in folder.tensors.values()})
+    return [folder.path / "config.json", *folder.tokenizer_files(), *weights]
 
 
 def resolved_options(plan: Plan) -> dict[str, Any]:
