@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from tokxfer.checkpoints.devices import pick_device, pick_dtype
     from tokxfer.checkpoints.folder import ModelFolder
     from tokxfer.checkpoints.hashing import file_hash, tensor_hash
-    from tokxfer.checkpoints.layout import EmbeddingLayout, skeleton
+    from tokxfer.checkpoints.layout import EmbeddingLayout
     from tokxfer.checkpoints.loading import load_model, load_tokenizer, quiet_transformers
     from tokxfer.checkpoints.resolving import resolve
     from tokxfer.checkpoints.roles import read_roles
     from tokxfer.checkpoints.sizes import format_size, parse_size
+    from tokxfer.checkpoints.skeletons import skeleton
     from tokxfer.checkpoints.soundness import Check, validate_folder
     from tokxfer.checkpoints.tensorfiles import TensorInfo
     from tokxfer.checkpoints.tokenizerfiles import WrittenTokenizer, write_tokenizer
@@ -45,7 +46,7 @@ _HOMES = {
     "resolve": "resolving",
     "rewrite_config": "configs",
     "rewrite_generation_config": "configs",
-    "skeleton": "layout",
+    "skeleton": "skeletons",
     "tensor_hash": "hashing",
     "validate_folder": "soundness",
     "write_model": "writing",

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokxfer.checkpoints.folder import ModelFolder, text_config
 from tokxfer.checkpoints.hashing import tensor_hash
-from tokxfer.checkpoints.loading import quiet_transformers
+from tokxfer.checkpoints.skeletons import CAUSAL_ONLY, build, parameter_shapes, skeleton
 from tokxfer.errors import FolderError, UnsupportedError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
-
-_CAUSAL = "tokxfer works on causal language models."
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,7 @@ class EmbeddingLayout:
         dim: Width of the input matrix.
         other: Every other tensor whose shape depends on the vocabulary, or may.
         redundant: Stored copies of the tied matrix, which are not written again.
+        architecture: The class that the plain Auto class gives.
     """
 
     input: str
@@ -46,62 +44,122 @@ class EmbeddingLayout:
     dim: int
     other: tuple[str, ...] = ()
     redundant: tuple[str, ...] = ()
+    architecture: str = ""
 
 
-def find_layout(folder: ModelFolder) -> EmbeddingLayout:
-    """Find the vocabulary's tensors of a folder; see `ModelFolder.embeddings`."""
-    config = load_config(folder.path, trust_remote_code=folder.trust_remote_code)
+@dataclass(frozen=True)
+class Located:
+    """What was found before anything is judged.
+
+    Attributes:
+        model: The skeleton.
+        shapes: Shape by name of every parameter of the skeleton.
+        parameters: Names in the skeleton of the input matrix, the output matrix and the head's bias
+            (empty without one).
+        stored: Names in the weight files of the same three; None where there is none.
+        tied: Whether config and architecture make input and output one matrix.
+        equal: Whether both are stored with the same content; None unless both are stored and tied.
+        aliases: Every name in the skeleton that means one of the three.
+    """
+
+    model: PreTrainedModel
+    shapes: Mapping[str, tuple[int, ...]]
+    parameters: tuple[str, str, str]
+    stored: tuple[str | None, str | None, str | None]
+    tied: bool
+    equal: bool | None
+    aliases: frozenset[str]
+
+
+def locate(folder: ModelFolder) -> Located:
+    """Match the skeleton's embeddings and head with the stored tensors.
+
+    Raises:
+        FolderError: The config makes no sense to transformers.
+        UnsupportedError: The architecture is unknown here, or has no embeddings and head.
+    """
     model = skeleton(folder.path, trust_remote_code=folder.trust_remote_code)
     shapes = parameter_shapes(model)
     inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
     if getattr(inner, "weight", None) is None or getattr(outer, "weight", None) is None:
         raise UnsupportedError(
             f"{folder.name} ({type(model).__name__}) has no plain input and output embeddings.",
-            _CAUSAL,
+            CAUSAL_ONLY,
         )
     names = _names_of(model)
-    in_memory = _weight_name(model, inner), _weight_name(model, outer)
+    bias = getattr(outer, "bias", None)
+    parameters = (
+        _weight_name(model, inner),
+        _weight_name(model, outer),
+        names[id(bias)][0] if bias is not None else "",
+    )
     tied = inner.weight is outer.weight
     search = _Search(folder, shapes)
-    input_name = search.find(in_memory[0], only_left=not tied)
-    output_name = search.find(in_memory[1], only_left=not tied)
-    redundant: tuple[str, ...] = ()
-    if tied and input_name and output_name:
-        # transformers ties the two only if they are equal
-        same = _equal(folder, input_name, output_name)
-        tied, redundant = same, (output_name,) if same else ()
-    elif tied:
-        input_name = input_name or output_name
-    if input_name is None:
+    stored = (
+        search.find(parameters[0], only_left=not tied),
+        search.find(parameters[1], only_left=not tied),
+        search.find(parameters[2], only_left=True) if bias is not None else None,
+    )
+    equal = None
+    if tied and stored[0] and stored[1]:
+        equal = tensor_hash(folder.tensors[stored[0]]) == tensor_hash(folder.tensors[stored[1]])
+    aliases = {name for p in (inner.weight, outer.weight, bias) for name in names.get(id(p), ())}
+    return Located(model, shapes, parameters, stored, tied, equal, frozenset(aliases))
+
+
+def find_layout(folder: ModelFolder) -> EmbeddingLayout:
+    """Find the vocabulary's tensors of a folder; see `ModelFolder.embeddings`."""
+    found = locate(folder)
+    inner, outer, bias = found.stored
+    tied = found.tied and found.equal is not False  # transformers ties equal matrices only
+    if tied:
+        inner = inner or outer
+    if inner is None:
         raise FolderError(
-            f"{folder.name} has no tensor for the input embeddings ({in_memory[0]}).",
+            f"{folder.name} has no tensor for the input embeddings ({found.parameters[0]}).",
             "Download the model again.",
         )
-    if not tied and output_name is None:
+    if not tied and outer is None:
         raise FolderError(
             f"{folder.name} says that its embeddings are not tied, but has no output matrix "
-            f"({in_memory[1]}): loaded as it is, its head would be random.",
+            f"({found.parameters[1]}): loaded as it is, its head would be random.",
             'Set "tie_word_embeddings": true in its config.json if the head is the input matrix.',
         )
-    bias = None
-    if getattr(outer, "bias", None) is not None:
-        bias = search.find(names[id(outer.bias)][0], only_left=True)
-    rows, dim = folder.tensors[input_name].shape
-    _check_rows(folder, input_name, rows, shapes[in_memory[0]][0])
-    known = {input_name, output_name, bias, *redundant} - {None}
-    grown = _grown(config, shapes, type(model))
-    for parameter in (inner.weight, outer.weight, outer.bias if bias else None):
-        grown -= set(names.get(id(parameter), ()))
+    rows, dim = folder.tensors[inner].shape
+    expected = found.shapes[found.parameters[0]][0]
+    if rows != expected:
+        raise FolderError(
+            f"config.json of {folder.name} says vocab_size {expected:,}, but {inner} has "
+            f"{rows:,} rows.",
+            "Correct vocab_size: transformers cannot load the folder as it is.",
+        )
+    grown = _grown(found.model.config, found.shapes, type(found.model)) - found.aliases
+    if found.parameters[2] and bias is None:
+        grown.add(found.parameters[2])
+    unnamed = unexplained(folder, found, rows)
     return EmbeddingLayout(
-        input=input_name,
-        output=None if tied else output_name,
+        input=inner,
+        output=None if tied else outer,
         bias=bias,
         tied=tied,
         rows=rows,
         dim=dim,
-        other=tuple(sorted(grown | search.unexplained(rows, known))),
-        redundant=redundant,
+        other=tuple(sorted(grown | unnamed)),
+        redundant=(outer,) if tied and outer and outer != inner else (),
+        architecture=type(found.model).__name__,
     )
+
+
+def unexplained(folder: ModelFolder, found: Located, rows: int) -> set[str]:
+    """Stored tensors with an axis as long as the vocabulary that the model does not name."""
+    text = text_config(folder.config)
+    if any(v == rows for k, v in text.items() if isinstance(v, int) and "vocab" not in k):
+        return set()  # the number means something else as well: shapes tell nothing
+    return {
+        name
+        for name, info in folder.tensors.items()
+        if rows in info.shape and name not in found.stored and name not in found.shapes
+    }
 
 
 class _Search:
@@ -136,17 +194,6 @@ class _Search:
                 return left[0]
         return None
 
-    def unexplained(self, rows: int, known: set[str | None]) -> set[str]:
-        """Stored tensors with an axis as long as the vocabulary that the model does not name."""
-        text = text_config(self.folder.config)
-        if any(v == rows for k, v in text.items() if isinstance(v, int) and "vocab" not in k):
-            return set()  # the number means something else as well: shapes tell nothing
-        return {
-            name
-            for name, info in self.folder.tensors.items()
-            if rows in info.shape and name not in known and name not in self.shapes
-        }
-
 
 def _common_end(one: str, other: str) -> int:
     count = 0
@@ -157,24 +204,11 @@ def _common_end(one: str, other: str) -> int:
     return count
 
 
-def _check_rows(folder: ModelFolder, name: str, stored: int, expected: int) -> None:
-    if stored != expected:
-        raise FolderError(
-            f"config.json of {folder.name} says vocab_size {expected:,}, but {name} has "
-            f"{stored:,} rows.",
-            "Correct vocab_size: transformers cannot load the folder as it is.",
-        )
-
-
 def _weight_name(model: PreTrainedModel, module: Any) -> str:
     for name, each in model.named_modules(remove_duplicate=False):
         if each is module:
             return f"{name}.weight"
-    raise UnsupportedError(f"{type(model).__name__} does not hold its own embeddings.", _CAUSAL)
-
-
-def _equal(folder: ModelFolder, one: str, other: str) -> bool:
-    return tensor_hash(folder.tensors[one]) == tensor_hash(folder.tensors[other])
+    raise UnsupportedError(f"{type(model).__name__} does not hold its own embeddings.", CAUSAL_ONLY)
 
 
 def _names_of(model: PreTrainedModel) -> dict[int, list[str]]:
@@ -197,101 +231,5 @@ def _grown(
         for key, value in list(settings.to_dict().items()):
             if key.startswith("vocab_size") and isinstance(value, int):
                 setattr(settings, key, value + 1)
-    grown = parameter_shapes(_build(kind, larger))
+    grown = parameter_shapes(build(kind, larger))
     return {name for name, shape in shapes.items() if grown.get(name) != shape}
-
-
-def parameter_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter and saved buffer, tied ones under each of their names."""
-    tensors = {**dict(model.named_parameters(remove_duplicate=False)), **model.state_dict()}
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def load_config(path: Path, *, trust_remote_code: bool = False) -> PreTrainedConfig:
-    """The transformers config of a folder.
-
-    Raises:
-        UnsupportedError: If the model needs its own Python code, which was not allowed, or is of a
-            type that this version of transformers does not know.
-        FolderError: If config.json makes no sense to transformers.
-    """
-    from transformers import AutoConfig
-
-    with quiet_transformers():
-        try:
-            return AutoConfig.from_pretrained(
-                path, trust_remote_code=trust_remote_code, local_files_only=True
-            )
-        except (ValueError, KeyError, TypeError, OSError, ImportError) as failure:
-            raise _explained(path, failure) from failure
-
-
-def _explained(path: Path, failure: Exception) -> FolderError | UnsupportedError:
-    text = str(failure)
-    if "trust_remote_code" in text:
-        return UnsupportedError(
-            f"{path} needs Python code that comes with it.",
-            "Read that code, and if you trust it give --trust-remote-code.",
-        )
-    if "does not recognize this architecture" in text or "model type" in text:
-        import transformers
-
-        return UnsupportedError(
-            f"transformers {transformers.__version__} does not know the model type of {path}.",
-            "Update transformers.",
-        )
-    return FolderError(
-        f"config.json of {path} cannot be read by transformers: {text.strip().splitlines()[0]}",
-        "Repair or replace it.",
-    )
-
-
-def model_class(config: PreTrainedConfig, path: Path) -> Any:
-    """The plain Auto class that loads a causal model with this config.
-
-    Raises:
-        UnsupportedError: If the config names an architecture without a causal head.
-    """
-    import transformers
-
-    causal, nested = transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText
-    mappings = (
-        (causal, transformers.MODEL_FOR_CAUSAL_LM_MAPPING),
-        (nested, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
-    )
-    named = (config.architectures or [None])[0]
-    if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
-        return causal
-    for auto, mapping in mappings:
-        if type(config) in mapping:
-            kinds = mapping[type(config)]
-            kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-            if named is None or named in {kind.__name__ for kind in kinds}:
-                return auto
-    raise UnsupportedError(
-        f"{path} is a {named or config.model_type}, not a causal language model.", _CAUSAL
-    )
-
-
-def skeleton(path: Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The model of a folder on the meta device: names, shapes and ties, but no numbers.
-
-    Raises:
-        UnsupportedError: If it is no causal language model, or needs code that was not allowed.
-        FolderError: If its config makes no sense.
-    """
-    config = load_config(path, trust_remote_code=trust_remote_code)
-    auto = model_class(config, path)
-    try:
-        return _build(auto, config, trust_remote_code=trust_remote_code)
-    except (ValueError, KeyError, TypeError, ImportError, ZeroDivisionError) as failure:
-        raise _explained(path, failure) from failure
-
-
-def _build(kind: Any, config: PreTrainedConfig, **options: Any) -> PreTrainedModel:
-    import torch
-
-    with torch.device("meta"), quiet_transformers():
-        if hasattr(kind, "from_config"):
-            return kind.from_config(config, **options)
-        return kind._from_config(config)

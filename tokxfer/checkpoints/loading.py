@@ -53,7 +53,7 @@ def load_model(
     Raises:
         FolderError: If weights are missing or do not fit the config, so that rows would be random.
     """
-    from tokxfer.checkpoints.layout import load_config, model_class
+    from tokxfer.checkpoints.skeletons import load_config, model_class
 
     path = Path(folder)
     auto = model_class(load_config(path, trust_remote_code=trust_remote_code), path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tokxfer.errors import UsageError
 
@@ -38,3 +39,13 @@ def format_size(size: float) -> str:
             return f"{size:.3g} {unit}" if unit != "B" else f"{int(size)} B"
         size /= 1000
     return f"{size:.3g} TB"
+
+
+def available_memory() -> int:
+    """Bytes of main memory that programs may still take; 4 GB where the system does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return 4 * 10**9
+    match = re.search(r"^MemAvailable:\s+([0-9]+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else 4 * 10**9

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokxfer.checkpoints.agreement import disagreement
+from tokxfer.checkpoints.chattemplates import markers, read_templates, write_templates
 from tokxfer.checkpoints.configs import ROLES
 from tokxfer.checkpoints.folder import read_json
 from tokxfer.checkpoints.loading import load_tokenizer
@@ -25,13 +27,8 @@ from tokxfer.errors import FolderError, TokxferError, UnsupportedError
 
 GENERIC = "PreTrainedTokenizerFast"
 """The class that takes tokenizer.json as it is, in transformers 4 and 5 alike."""
-SAMPLES = (
-    'The quick brown fox, in 1984 and 2024, said: "it\'s 3.14!"\n\tif (x == y) { return 0; }\n',
-    " leading space,  two spaces\n\n\nand   lines ",
-    "Größe naïve Ελλάδα Привет мир 漢字かな नमस्ते مرحبا 🙂👍🏽 ½ ﬁ",
-    "HTTPServerError_42 camelCase don't WE'LL\r\n",
-)
-"""Texts that tell tokenizers apart: digits, case, spaces, line ends, scripts, combining marks."""
+PLAIN_MARKERS = "plain_text_markers"
+"""Where a written tokenizer_config.json says which markers of its chat template are plain text."""
 _KEPT = (
     "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
     "model_input_names", "add_prefix_space", "spaces_between_special_tokens", "response_schema",
@@ -116,13 +113,16 @@ def write_tokenizer(
     emits = _emitted(donor, trust_remote_code) if _FLAGS.keys() & stated.keys() else None
     config |= _settle_flags(content, stated, kept, names, emits)
     _write_content(file, content, target)
-    has_template = _write_templates(folder, stated, target) if donor.is_dir() else False
+    templates = read_templates(folder, stated) if donor.is_dir() else {}
+    write_templates(templates, target)
+    plain_text = set().union(*map(markers, templates.values())) - ids.keys()
+    config |= {PLAIN_MARKERS: sorted(plain_text)} if plain_text else {}
     plain = _write_config(config, target)
     return WrittenTokenizer(
         roles=kept,
         size=max(ids.values(), default=-1) + 1,
-        chat_template=has_template,
-        dropped=tuple(sorted(_named(stated) - ids.keys())),
+        chat_template=bool(templates),
+        dropped=tuple(sorted(named_tokens(stated) - ids.keys())),
         plain_code=plain,
     )
 
@@ -139,7 +139,7 @@ def _extra_tokens(stated: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _named(stated: Mapping[str, Any]) -> set[str]:
+def named_tokens(stated: Mapping[str, Any]) -> set[str]:
     """Every token that a tokenizer config names."""
     tokens = [stated.get(f"{role}_token") for role in ROLES]
     tokens += [*_extra_tokens(stated), *(stated.get("added_tokens_decoder") or {}).values()]
@@ -219,29 +219,6 @@ def _write_content(file: Path, content: dict[str, Any], target: Path) -> None:
         write_json(target / "tokenizer.json", clean)
 
 
-def _write_templates(folder: Path, stated: Mapping[str, Any], target: Path) -> bool:
-    """Carry chat templates, wherever the donor keeps them, to files of their own."""
-    templates: dict[str, str] = {}
-    inline = stated.get("chat_template")
-    if isinstance(inline, str):
-        templates["default"] = inline
-    elif isinstance(inline, list):
-        templates |= {entry["name"]: entry["template"] for entry in inline}
-    for extra in sorted((folder / "additional_chat_templates").glob("*.jinja")):
-        templates[extra.stem] = extra.read_text(encoding="utf-8")
-    if (folder / "chat_template.json").is_file():
-        templates["default"] = str(read_json(folder / "chat_template.json").get("chat_template"))
-    if (folder / "chat_template.jinja").is_file():
-        templates["default"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    for name, text in templates.items():
-        path = target / "chat_template.jinja"
-        if name != "default":
-            path = target / "additional_chat_templates" / f"{name}.jinja"
-            path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return bool(templates)
-
-
 def _write_config(config: dict[str, Any], target: Path) -> bool:
     """Write tokenizer_config.json so that AutoTokenizer gives the ids of tokenizer.json.
 
@@ -264,21 +241,3 @@ def _write_config(config: dict[str, Any], target: Path) -> bool:
             "Use a donor whose tokenizer is of the family that the base's model type expects.",
         )
     return True
-
-
-def disagreement(folder: Path, *, trust_remote_code: bool = False) -> str:
-    """How AutoTokenizer's ids and text differ from those of tokenizer.json; empty if they agree."""
-    from tokenizers import Tokenizer
-
-    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    auto = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    size = file.get_vocab_size(with_added_tokens=True)
-    if len(auto) != size:
-        return f"{type(auto).__name__} has {len(auto)} tokens, tokenizer.json has {size}"
-    for sample in SAMPLES:
-        ids = file.encode(sample).ids
-        if auto(sample)["input_ids"] != ids:
-            return f"{type(auto).__name__} gives other ids for {sample[:20]!r}… than tokenizer.json"
-        if auto.decode(ids) != file.decode(ids, skip_special_tokens=False):
-            return f"{type(auto).__name__} gives other text for the ids of {sample[:20]!r}…"
-    return ""

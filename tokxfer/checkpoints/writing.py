@@ -87,7 +87,8 @@ def write_model(
         write_json(
             target / INDEX, {"metadata": total, "weight_map": dict(sorted(weight_map.items()))}
         )
-    write_json(target / "config.json", _with_dtype(config, dtype))
+    stated = {"architectures": [source.embeddings.architecture], **config}
+    write_json(target / "config.json", _with_dtype(stated, dtype))
     if generation_config is not None:
         write_json(target / "generation_config.json", generation_config)
     copy_companions(source, target)
