@@ -28,9 +28,9 @@ def apply_map(
         outside: Rows for tokens of origin OUTSIDE, at the tokens' own places; None without any.
     """
     device = rows.device
-    indices = torch.from_numpy(map.indices).to(device)
-    starts = torch.from_numpy(map.indptr[:-1]).to(device)
-    weights = torch.from_numpy(map.weights).to(device)
+    indices = torch.tensor(map.indices, device=device)
+    starts = torch.tensor(map.indptr[:-1], device=device)
+    weights = torch.tensor(map.weights, device=device)
     new = functional.embedding_bag(
         indices, rows.float(), starts, per_sample_weights=weights, mode="sum"
     ).to(rows.dtype)
