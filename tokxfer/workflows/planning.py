@@ -114,6 +114,7 @@ def plan_transplant(
     k: int | None = None,
     selection: str | None = None,
     ridge: float | None = None,
+    tune: bool | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -131,7 +132,7 @@ def plan_transplant(
     Raises:
         TokxferError: In one sentence, what is wrong.
     """
-    chosen = build_method(method, k=k, selection=selection, ridge=ridge)
+    chosen = build_method(method, k=k, selection=selection, ridge=ridge, tune=tune)
     base_folder = ModelFolder.open(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
