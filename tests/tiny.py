@@ -28,10 +28,15 @@ TEXT = [
 SPECIALS = {
     "bytebpe": {"bos": "<|endoftext|>", "eos": "<|endoftext|>"},
     "chat": {"bos": None, "eos": "<|im_end|>", "pad": "<|endoftext|>"},
+    "qwen": {"eos": "<|endoftext|>", "pad": "<|endoftext|>"},
     "spbpe": {"unk": "<unk>", "bos": "<s>", "eos": "</s>"},
     "unigram": {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
     "wordpiece": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
 }
+QWEN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -39,7 +44,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(family: str, size: int = 420) -> Any:
-    """A `tokenizers.Tokenizer` of one family: bytebpe, chat, spbpe, unigram or wordpiece.
+    """A `tokenizers.Tokenizer` of one family: bytebpe, chat, qwen, spbpe, unigram or wordpiece.
 
     `chat` is a byte-level BPE with `<|im_start|>` and `<|im_end|>`. `size` is the number of ids
     wanted, specials included; a small text may give fewer.
@@ -47,6 +52,7 @@ def build_tokenizer(family: str, size: int = 420) -> Any:
     build = {
         "bytebpe": _bytebpe,
         "chat": _bytebpe,
+        "qwen": _bytebpe,
         "spbpe": _spbpe,
         "unigram": _unigram,
         "wordpiece": _wordpiece,
@@ -54,7 +60,15 @@ def build_tokenizer(family: str, size: int = 420) -> Any:
     specials = list(dict.fromkeys(name for name in SPECIALS[family].values() if name))
     if family == "chat":
         specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    return build(size, specials)
+    tokenizer = build(size, specials)
+    if family == "qwen":  # what transformers builds for every model of type qwen2
+        from tokenizers import Regex, normalizers, pre_tokenizers
+
+        split = pre_tokenizers.Split(Regex(QWEN), "isolated")
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+        tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
 
 
 def _bytebpe(size: int, specials: list[str]) -> Any:
@@ -269,7 +283,7 @@ def write_model_folder(
     folder: Path,
     kind: str = "llama",
     *,
-    tokenizer: str | Path = "bytebpe",
+    tokenizer: str | Path | None = None,
     tokens: int = 420,
     tied: bool = True,
     rows: int | None = None,
@@ -286,7 +300,8 @@ def write_model_folder(
     Args:
         folder: Where; made if missing.
         kind: llama, mistral, qwen2, gemma, phi (head bias), gpt_neox, gpt2 or gemma3 (nested).
-        tokenizer: A family of `build_tokenizer`, or a folder whose tokenizer files are copied.
+        tokenizer: A family of `build_tokenizer`, or a folder whose tokenizer files are copied; by
+            default "qwen" for qwen2 (AutoTokenizer rebuilds any other for it), else "bytebpe".
         tokens: Ids of the tokenizer.
         tied: Whether input and output matrices are one.
         rows: Rows of the matrices; by default as many as the tokenizer has ids.
@@ -301,6 +316,8 @@ def write_model_folder(
     import torch
     from tokenizers import Tokenizer
 
+    if tokenizer is None:
+        tokenizer = "qwen" if kind == "qwen2" else "bytebpe"
     if isinstance(tokenizer, str):
         write_tokenizer_folder(folder, tokenizer, tokens)
     else:
