@@ -47,12 +47,14 @@ def main() -> None:
 
 def reference() -> str:
     """The whole page."""
-    context = click.Context(group, info_name="tokxfer", terminal_width=WIDTH)
+    context = click.Context(
+        group, info_name="tokxfer", terminal_width=WIDTH, **group.context_settings
+    )
     sections = [section("tokxfer", group, context)]
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        inner = click.Context(command, context, f"{name}", terminal_width=WIDTH)
+        inner = click.Context(command, context, name, **command.context_settings)
         sections.append(section(f"tokxfer {name}", command, inner))
     return "\n".join([HEAD, *sections])
 
