@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -36,16 +36,16 @@ def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
     count = 0
     try:
         with open_bytes(path) as stream:
-            for text in read(path, stream):
-                if limit is not None and count >= limit:
-                    return
+            for text in islice(read(path, stream), limit):
                 count += 1
                 yield text
     except FileNotFoundError:
         raise TokxferError(f"{path} does not exist.", "Check the path of the text.") from None
     except IsADirectoryError:
         raise TokxferError(f"{path} is a folder, not a text file.") from None
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as failure:
+    except (EOFError, lzma.LZMAError, zlib.error, OSError) as failure:
+        if isinstance(failure, OSError) and failure.errno is not None:
+            raise
         raise TokxferError(f"{path} is damaged: it cannot be decompressed ({failure}).") from None
     if not count and limit != 0:
         raise TokxferError(f"{path} is empty: there is no text in it.")
