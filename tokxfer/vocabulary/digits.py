@@ -71,10 +71,14 @@ def digit_cuts(vocabulary: ByteVocabulary) -> tuple[tuple[int, ...], ...]:
         probe = Tokenizer.from_str(vocabulary.source.digit_probe)
     except Exception as failure:  # tokenizers raises plain exceptions
         raise VocabularyError(f"{vocabulary.source.name} cannot be loaded: {failure}.") from failure
+    bytes_of = vocabulary.spelling.bytes_of
+    digits_in = {
+        token: sum(byte in DIGITS for byte in bytes_of(name))
+        for name, token in probe.get_vocab().items()
+    }
     cuts = []
     for encoding in probe.encode_batch(list(RUNS), add_special_tokens=False):
-        pieces = map(vocabulary.spelling.bytes_of, encoding.tokens)
-        counts = [sum(byte in DIGITS for byte in piece) for piece in pieces]
+        counts = [digits_in[token] for token in encoding.ids]
         cuts.append(tuple(count for count in counts if count))
     return tuple(cuts)
 
