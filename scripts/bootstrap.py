@@ -39,9 +39,9 @@ JOBS = {
     "demo": Job(
         "transplant a model in models/, and compare before and after",
         (
-            "tokxfer transplant models/english-spbpe models/english-bytebpe out/demo --force",
-            "tokxfer validate out/demo",
-            "tokxfer evaluate models/english-spbpe out/demo"
+            "tokxfer transplant models/english-spbpe models/english-bytebpe build/demo --force",
+            "tokxfer validate build/demo",
+            "tokxfer evaluate models/english-spbpe build/demo"
             " --against models/english-spbpe --text models/held_out.txt",
         ),
         extras=(),
