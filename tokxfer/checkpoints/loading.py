@@ -35,6 +35,12 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def one_line(failure: BaseException) -> str:
+    """What an exception of another package says, on one line of bounded length."""
+    text = " ".join(str(failure).split()) or type(failure).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
 def load_model(
     folder: str | Path,
     *,
@@ -88,9 +94,8 @@ def load_with_report(
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as failure:
             if type(failure).__name__ == "OutOfMemoryError":
                 raise
-            reason = str(failure).strip().splitlines() or [type(failure).__name__]
             raise FolderError(
-                f"transformers cannot load {path}: {reason[0]}", "Run 'tokxfer validate' on it."
+                f"transformers cannot load {path}: {one_line(failure)}", "Run 'tokxfer validate' on it."
             ) from failure
     return model, dict(report)
 
@@ -112,14 +117,13 @@ def load_tokenizer(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
         except Exception as failure:  # tokenizers raises bare Exception on a file it cannot read
-            reason = str(failure).strip().splitlines() or [type(failure).__name__]
             if "trust_remote_code" in str(failure):
                 raise UnsupportedError(
                     f"The tokenizer of {folder} needs Python code that comes with it.",
                     "Read that code, and if you trust it give --trust-remote-code.",
                 ) from failure
             raise FolderError(
-                f"transformers cannot load the tokenizer of {folder}: {reason[0]}",
+                f"transformers cannot load the tokenizer of {folder}: {one_line(failure)}",
                 "Replace its tokenizer.json and tokenizer_config.json.",
             ) from failure
     if not tokenizer.is_fast:

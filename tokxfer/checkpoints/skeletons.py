@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokxfer.checkpoints.loading import quiet_transformers
+from tokxfer.checkpoints.loading import one_line, quiet_transformers
 from tokxfer.errors import FolderError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -31,14 +31,16 @@ def load_config(path: Path, *, trust_remote_code: bool = False) -> PreTrainedCon
             type that this version of transformers does not know.
         FolderError: If config.json makes no sense to transformers.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
+    wrong = (ValueError, KeyError, TypeError, OSError, ImportError, StrictDataclassError)
     with quiet_transformers():
         try:
             return AutoConfig.from_pretrained(
                 path, trust_remote_code=trust_remote_code, local_files_only=True
             )
-        except (ValueError, KeyError, TypeError, OSError, ImportError) as failure:
+        except wrong as failure:
             raise _explained(path, failure) from failure
 
 
@@ -57,7 +59,7 @@ def _explained(path: Path, failure: Exception) -> FolderError | UnsupportedError
             "Update transformers.",
         )
     return FolderError(
-        f"config.json of {path} cannot be read by transformers: {text.strip().splitlines()[0]}",
+        f"config.json of {path} cannot be read by transformers: {one_line(failure)}",
         "Repair or replace it.",
     )
 
