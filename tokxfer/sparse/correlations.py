@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,8 +11,6 @@ from torch.nn.functional import embedding_bag
 
 from tokxfer.shapes import Float, Int
 
-_GRAM_WIDTH = 256  # [atoms, 256] float32 of the Gram matrix stay in a large shared cache
-_PRODUCT_WIDTH = {"cpu": 1024, "cuda": 8192}
 # Floating-point operations a device does in the time it reads a byte: what a product costs
 # against a row of the Gram matrix.
 _OPERATIONS_PER_BYTE = {"cpu": 5.0, "cuda": 20.0}
@@ -26,15 +25,15 @@ class Correlations(ABC):
 
     Args:
         atoms: The dictionary.
-        width: Atoms a block.
         batch: Targets a batch at most.
     """
 
-    largest_batch: int
+    largest_width: ClassVar[int]
+    largest_batch: ClassVar[int]
 
-    def __init__(self, atoms: Float[Tensor, "atoms dim"], width: int, batch: int) -> None:
+    def __init__(self, atoms: Float[Tensor, "atoms dim"], batch: int) -> None:
         size, dim = atoms.shape
-        self.width = min(width, size)
+        self.width = min(self.largest_width, size)
         count = -(-size // self.width)
         self.blocks = atoms.new_zeros(count, self.width, dim)
         self.blocks.view(-1, dim)[:size] = atoms
@@ -79,24 +78,26 @@ class Correlations(ABC):
     def _correlate(self, block: int, out: Float[Tensor, "batch width"]) -> None:
         """Write the scores of one block of atoms."""
 
-    @staticmethod
-    @abstractmethod
-    def fixed_bytes(atoms: int, dim: int) -> int:
+    @classmethod
+    def fixed_bytes(cls, atoms: int, dim: int) -> int:
         """Count the bytes that do not depend on the batch."""
+        return 4 * (atoms + cls.largest_width) * dim
 
-    @staticmethod
-    @abstractmethod
-    def target_bytes(atoms: int, dim: int, k: int) -> int:
+    @classmethod
+    def target_bytes(cls, atoms: int, dim: int, k: int) -> int:
         """Count the bytes that every target of a batch takes."""
+        width = min(cls.largest_width, atoms)
+        return 4 * (atoms + 4 * width + 4 * dim + 3 * k)
 
 
 class Products(Correlations):
     """Every step multiplies all atoms with the residuals: many operations, little memory."""
 
+    largest_width = 1024
     largest_batch = 512
 
     def __init__(self, atoms: Float[Tensor, "atoms dim"], k: int, batch: int) -> None:
-        super().__init__(atoms, _PRODUCT_WIDTH.get(atoms.device.type, 8192), batch)
+        super().__init__(atoms, batch)
         self._chosen = atoms.new_empty(batch, k, atoms.shape[1])
         self._residuals = atoms.new_empty(batch, atoms.shape[1])
 
@@ -111,7 +112,8 @@ class Products(Correlations):
         batch, step = support.shape
         atoms = self.blocks.flatten(0, 1)[new]
         self._chosen[:batch, step] = atoms
-        return torch.bmm(self._chosen[:batch, :step], atoms.unsqueeze(2)).squeeze(2)
+        chosen = self._chosen[:batch, :step]
+        return torch.bmm(atoms.unsqueeze(1), chosen.transpose(1, 2)).squeeze(1)
 
     def _fit(
         self, support: Int[Tensor, "batch step"], coefficients: Float[Tensor, "batch step"]
@@ -124,15 +126,10 @@ class Products(Correlations):
     def _correlate(self, block: int, out: Float[Tensor, "batch width"]) -> None:
         torch.mm(self._residual, self.blocks[block].T, out=out)
 
-    @staticmethod
-    def fixed_bytes(atoms: int, dim: int) -> int:
-        """Count the bytes that do not depend on the batch."""
-        return 4 * atoms * dim
-
-    @staticmethod
-    def target_bytes(atoms: int, dim: int, k: int) -> int:
+    @classmethod
+    def target_bytes(cls, atoms: int, dim: int, k: int) -> int:
         """Count the bytes that every target of a batch takes."""
-        return 4 * (atoms + (k + 4) * dim)
+        return super().target_bytes(atoms, dim, k) + 4 * (k + 2) * dim
 
 
 class Gram(Correlations):
@@ -145,10 +142,11 @@ class Gram(Correlations):
     using Batch Orthogonal Matching Pursuit" (2008), section 2.2.
     """
 
+    largest_width = 256  # [atoms, 256] float32 of the matrix stay in a large shared cache
     largest_batch = 2048
 
     def __init__(self, atoms: Float[Tensor, "atoms dim"], batch: int) -> None:
-        super().__init__(atoms, _GRAM_WIDTH, batch)
+        super().__init__(atoms, batch)
         self._gram = _blocked_gram(self.blocks)
         self._start = torch.empty_like(self._scores)
 
@@ -179,16 +177,15 @@ class Gram(Correlations):
         )
         torch.sub(start, fitted, out=out)
 
-    @staticmethod
-    def fixed_bytes(atoms: int, dim: int) -> int:
+    @classmethod
+    def fixed_bytes(cls, atoms: int, dim: int) -> int:
         """Count the bytes that do not depend on the batch."""
-        padded = atoms + _GRAM_WIDTH
-        return 4 * padded * (padded + dim)
+        return super().fixed_bytes(atoms, dim) + 4 * (atoms + cls.largest_width) ** 2
 
-    @staticmethod
-    def target_bytes(atoms: int, dim: int, k: int) -> int:
+    @classmethod
+    def target_bytes(cls, atoms: int, dim: int, k: int) -> int:
         """Count the bytes that every target of a batch takes."""
-        return 4 * (2 * (atoms + _GRAM_WIDTH) + 4 * dim + 3 * k)
+        return super().target_bytes(atoms, dim, k) + 4 * (atoms + cls.largest_width)
 
 
 def gram_pays(targets: int, atoms: int, dim: int, k: int, device: torch.device) -> bool:

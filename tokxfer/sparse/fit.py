@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tokxfer.shapes import Bool, Float, Int
 from tokxfer.sparse.memory import working_memory
-from tokxfer.sparse.precision import exact_float32
+from tokxfer.sparse.precision import exact_float32, row_lengths
 
-_LARGEST_BATCH = 256
+_LARGEST_BATCH = 64  # the rows of this many supports stay in cache between their uses
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +91,11 @@ def fit(
     room = working_memory(targets.device, memory_budget)
     batch = min(_LARGEST_BATCH, max(1, room // (8 * (k + 1) * (2 * atoms.shape[1] + 3 * k))))
     with exact_float32(targets.device):
-        weight = ridge * _mean_square(atoms) if ridge else 0.0
+        weight = ridge * float(row_lengths(atoms).double().square().mean()) if ridge else 0.0
         for start in range(0, count, batch):
             part = slice(start, start + batch)
             used = support[part] >= 0
-            rows = atoms[support[part].clamp(min=0)].double() * used.unsqueeze(2)
+            rows = atoms[support[part].clamp(min=0)].double()
             target = targets[part].double()
             found = _solve(target, rows, used, weight)
             if cap is not None:
@@ -114,12 +114,11 @@ def _solve(
     weight: float,
 ) -> Float[Tensor, "batch k"]:
     """Solve the normal equations of every target; a place not used stands for 1 · c = 0."""
-    gram = torch.bmm(rows, rows.transpose(1, 2))
+    both = used.unsqueeze(1) & used.unsqueeze(2)
+    gram = torch.bmm(rows, rows.transpose(1, 2)).masked_fill_(~both, 0.0)
     gram.diagonal(dim1=1, dim2=2).add_(torch.where(used, weight, 1.0))
-    right = torch.bmm(rows, target.unsqueeze(2))
+    right = torch.bmm(target.unsqueeze(1), rows.transpose(1, 2)).masked_fill_(
+        ~used.unsqueeze(1), 0.0
+    )
     factor, _ = torch.linalg.cholesky_ex(gram)
-    return torch.cholesky_solve(right, factor).squeeze(2)
-
-
-def _mean_square(rows: Tensor) -> float:
-    return float(torch.linalg.vector_norm(rows, dtype=torch.float64).square() / rows.shape[0])
+    return torch.cholesky_solve(right.transpose(1, 2), factor).squeeze(2)

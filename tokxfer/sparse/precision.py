@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -25,3 +26,9 @@ def exact_float32(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def row_lengths(rows: Tensor) -> Tensor:
+    """Measure the Euclidean length of every row, in float32."""
+    lengths: Tensor = torch.linalg.vector_norm(rows.float(), dim=1)
+    return lengths

@@ -13,7 +13,7 @@ from tokxfer.errors import TokxferError, UsageError
 from tokxfer.sparse.correlations import Correlations, Gram, Products, gram_pays
 from tokxfer.sparse.fit import SparseCodes, fit
 from tokxfer.sparse.memory import working_memory
-from tokxfer.sparse.precision import exact_float32
+from tokxfer.sparse.precision import exact_float32, row_lengths
 from tokxfer.sparse.pursuit import Pursuit
 
 Selection = Literal["normalized", "raw"]
@@ -26,7 +26,7 @@ def omp(
     atoms: Tensor,
     k: int,
     *,
-    selection: Selection = "normalized",
+    selection: Selection | str = "normalized",
     ridge: float = 0.0,
     cap: float | None = None,
     tolerance: float = 1e-5,
@@ -83,10 +83,10 @@ def omp(
     depth = min(k, dim, atoms.shape[0])  # no more than this can be linearly independent
     if count and depth:
         with exact_float32(targets.device):
-            lengths = _lengths(atoms)
+            lengths = row_lengths(atoms)
             lengths[lengths <= _SHORTEST * lengths.max()] = 0.0
             scales = _scales(lengths, selection)
-            scaled = atoms.float() * (lengths > 0).unsqueeze(1) / scales.unsqueeze(1)
+            scaled = atoms.float() / scales.unsqueeze(1)
             correlations, batch = _plan(count, scaled, depth, room)
             pursuit = Pursuit(
                 correlations,
@@ -99,7 +99,7 @@ def omp(
             )
             for start in range(0, count, batch):
                 part = targets[start : start + batch].float()
-                sizes = _lengths(part)
+                sizes = row_lengths(part)
                 unit = part / torch.where(sizes > 0, sizes, 1.0).unsqueeze(1)
                 support[start : start + batch, :depth] = pursuit.run(unit, sizes)
                 if advance is not None:
@@ -126,15 +126,13 @@ def _plan(count: int, atoms: Tensor, k: int, room: int) -> tuple[Correlations, i
     return Products(atoms, k, batch), batch
 
 
-def _lengths(rows: Tensor) -> Tensor:
-    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32)
-    return lengths
+def _scales(lengths: Tensor, selection: str) -> Tensor:
+    """Say by what to divide atoms so that the largest product is the selection's choice.
 
-
-def _scales(lengths: Tensor, selection: Selection) -> Tensor:
-    """What atoms are divided by, so that the largest product is the selection's choice."""
+    Atoms of length 0 are divided by infinity: they correlate with nothing.
+    """
     scales = lengths if selection == "normalized" else lengths.max().expand_as(lengths)
-    return torch.where(scales > 0, scales, 1.0)
+    return torch.where(lengths > 0, scales, torch.inf)
 
 
 def _check(
@@ -161,6 +159,8 @@ def _check(
             "targets and atoms must be matrices of one width, not "
             f"{tuple(targets.shape)} and {tuple(atoms.shape)}"
         )
+    if not atoms.shape[0]:
+        raise UsageError("there are no atoms to code with")
     if targets.device != atoms.device:
         raise UsageError(f"targets are on {targets.device}, atoms on {atoms.device}")
     for name, rows in (("targets", targets), ("atoms", atoms)):
