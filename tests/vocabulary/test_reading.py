@@ -129,6 +129,10 @@ def test_a_damaged_config_is_named(tmp_path: Path) -> None:
             {"type": "BPE", "vocab": {"a</w>": 0}, "merges": [], "end_of_word_suffix": "</w>"},
             "</w>",
         ),
+        (
+            {"type": "BPE", "vocab": {"a": 0}, "merges": [], "continuing_subword_prefix": "@@"},
+            "@@",
+        ),
         ({"vocab": {"a": 0}}, "WordLevel"),
     ],
 )

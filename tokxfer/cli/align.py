@@ -24,12 +24,22 @@ KINDS = {
 MARKERS_SHOWN = 12
 
 
-@click.command("align")
+@click.command(
+    "align",
+    epilog="""\b
+Examples:
+  tokxfer align models/english-spbpe models/english-bytebpe
+  tokxfer align models/english-spbpe models/code-bytebpe --text models/held_out.txt
+  tokxfer align models/english-spbpe models/english-unigram/tokenizer.json --json
+""",
+)
 @click.argument("base")
 @click.argument("donor")
 @click.option(
-    "--text", multiple=True, metavar="FILE",
-    help="Weigh what is shared by this text: plain, or JSON lines with a \"text\" field; .xz, .gz, "
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help='Weigh what is shared by this text: plain, or JSON lines with a "text" field; .xz, .gz, '
     ".bz2 and .zst are read. May be given several times.",
 )
 @click.option(
@@ -42,12 +52,6 @@ def command(as_json: bool, quiet: bool, **arguments: Any) -> None:
 
     BASE and DONOR are model folders, folders with a tokenizer.json, that file itself, or names on
     the model hub. Tokens are compared by their bytes, special tokens by their role.
-
-    \b
-    Examples:
-      tokxfer align models/english-spbpe models/english-bytebpe
-      tokxfer align models/english-spbpe models/code-bytebpe --text models/held_out.txt
-      tokxfer align gpt2/tokenizer.json models/english-unigram --json
     """
     from tokxfer.workflows.align import align
 

@@ -145,7 +145,10 @@ def role_table(
     base: ByteVocabulary, donor: ByteVocabulary, base_ids: npt.NDArray[np.int64]
 ) -> Iterator[RoleMatch]:
     """One row per role of the donor, the common ones first."""
-    for role in sorted(donor.roles, key=lambda role: (role not in ROLES, donor.roles[role])):
+    rank = {role: place for place, role in enumerate(ROLES)}
+    for role in sorted(
+        donor.roles, key=lambda role: (rank.get(role, len(rank)), donor.roles[role])
+    ):
         token = donor.roles[role]
         place = int(base_ids[token])
         of_role = base.roles.get(role, -1)

@@ -115,9 +115,10 @@ def spelling_of(content: Mapping[str, Any], where: str) -> Spelling:
         for step in components(content.get(part))
     ]
     byte_level = any(step["type"] == "ByteLevel" for step in steps)
-    if kind == "BPE" and model.get("end_of_word_suffix"):
+    affix = model.get("end_of_word_suffix") or model.get("continuing_subword_prefix")
+    if kind == "BPE" and affix:
         raise UnsupportedError(
-            f"{where} marks the ends of words ({model['end_of_word_suffix']}), not their starts.",
+            f"{where} has a BPE model that marks word ends or middles ({affix}), not word starts.",
             "Its tokens cannot be compared with other vocabularies byte by byte.",
         )
     if kind not in ("BPE", "Unigram", "WordPiece"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -50,10 +50,10 @@ class Source:
 
     name: str
     path: Path | None
-    text: str | None
+    text: str | None = field(repr=False)
     normalizer: Mapping[str, Any] | None
     pre_tokenizer: Mapping[str, Any] | None
-    digit_probe: str
+    digit_probe: str = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
