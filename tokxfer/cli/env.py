@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from tokxfer.workflows.environment import EnvironmentReport
 
 
-@click.command("env")
+@click.command(
+    "env",
+    epilog="""\b
+Examples:
+  tokxfer env
+  tokxfer env --json
+""",
+)
 @options.as_json
 def command(as_json: bool) -> None:
-    """Versions and devices, for a bug report.
-
-    \b
-    Examples:
-      tokxfer env
-      tokxfer env --json
-    """
+    """Versions and devices, for a bug report."""
     from tokxfer.workflows.environment import environment
 
     report = environment()

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from tokxfer.workflows.evaluation import Evaluation, EvaluationReport
 
 
-@click.command("evaluate")
+@click.command(
+    "evaluate",
+    epilog="""\b
+Examples:
+  tokxfer evaluate models/english-spbpe --text models/held_out.txt
+  tokxfer evaluate out --text models/held_out.txt --against models/english-spbpe
+  tokxfer evaluate gpt2 --text documents.jsonl.xz --limit 100 --json
+""",
+)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--text",
@@ -57,13 +65,6 @@ def command(as_json: bool, quiet: bool, verbose: bool, **arguments: Any) -> None
     Bits per byte are comparable between tokenizers, perplexity per token is not. Every document
     starts afresh after the model's bos token, else its eos token; every token of the text is
     scored, the end of a document is not.
-
-    \b
-    Examples:
-      tokxfer evaluate models/english-spbpe --text models/held_out.txt
-      tokxfer evaluate models/english-spbpe out --text models/held_out.txt \\
-          --against models/english-spbpe
-      tokxfer evaluate gpt2 --text documents.jsonl.xz --limit 100 --json
     """
     from tokxfer.workflows.evaluate import evaluate
 

@@ -41,17 +41,19 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  tokxfer align models/english-spbpe models/english-bytebpe
+  tokxfer transplant models/english-spbpe models/english-bytebpe out
+  tokxfer evaluate models/english-spbpe out --text models/held_out.txt
+""",
+)
 @click.version_option(__version__, prog_name="tokxfer")
 def group() -> None:
-    """Move knowledge between language models that do not share a tokenizer.
-
-    \b
-    Examples:
-      tokxfer align models/english-spbpe models/english-bytebpe
-      tokxfer transplant models/english-spbpe models/english-bytebpe out
-      tokxfer evaluate models/english-spbpe out --text models/held_out.txt
-    """
+    """Move knowledge between language models that do not share a tokenizer."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,7 +8,14 @@ from tokxfer.cli import options
 from tokxfer.cli.output import note, print_json, print_table
 
 
-@click.command("validate")
+@click.command(
+    "validate",
+    epilog="""\b
+Examples:
+  tokxfer validate out
+  tokxfer validate out --json
+""",
+)
 @click.argument("folder")
 @options.shared(options.memory_budget, options.trust_remote_code, options.as_json, options.quiet)
 @click.pass_context
@@ -25,11 +32,6 @@ def command(
     Nine points: weights complete, vocabulary size, tying, special ids, tokenizer config,
     post-processor, weight map, round trip (the model is loaded if it fits the memory budget and
     generates a few tokens), model card. A point that does not apply says so and counts as held.
-
-    \b
-    Examples:
-      tokxfer validate out
-      tokxfer validate out --json
     """
     from tokxfer.checkpoints import parse_size
     from tokxfer.workflows.validate import validate
