@@ -97,7 +97,9 @@ def evaluate(
             raise UsageError(f"The {name} must be {least} or more, not {value}.")
     place = pick_device(device)
     chosen = pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None)
-    budget = None if memory_budget in (None, "auto") else parse_size(memory_budget or 0)
+    if memory_budget == "auto":
+        memory_budget = None
+    budget = None if memory_budget is None else parse_size(memory_budget)
     documents = [document for file in files for document in read_documents(file, limit)]
     names = [str(name) for name in models]
     wanted = list(dict.fromkeys([*([str(against)] if against is not None else []), *names]))
