@@ -12,11 +12,11 @@ ROLES = ("bos", "eos", "pad", "unk", "mask", "sep", "cls")
 WELL_KNOWN = {
     "bos": (
         "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<｜begin▁of▁sentence｜>",
-        "<|bos|>", "[BOS]",
+        "<|bos|>", "<|begin|>", "[BOS]",
     ),
     "eos": (
         "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<｜end▁of▁sentence｜>",
-        "<|eos|>", "[EOS]", "<|im_end|>",
+        "<|eos|>", "[EOS]", "<|im_end|>", "<|end|>",
     ),
     "pad": ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"),
     "unk": ("<unk>", "[UNK]"),
