@@ -81,13 +81,18 @@ class Correlations(ABC):
     @classmethod
     def fixed_bytes(cls, atoms: int, dim: int) -> int:
         """Count the bytes that do not depend on the batch."""
-        return 4 * (atoms + cls.largest_width) * dim
+        return 4 * cls._padded(atoms) * dim
 
     @classmethod
     def target_bytes(cls, atoms: int, dim: int, k: int) -> int:
         """Count the bytes that every target of a batch takes."""
         width = min(cls.largest_width, atoms)
-        return 4 * (atoms + 4 * width + 4 * dim + 3 * k)
+        return 4 * (cls._padded(atoms) + 3 * width + 4 * dim + 3 * k)
+
+    @classmethod
+    def _padded(cls, atoms: int) -> int:
+        width = min(cls.largest_width, atoms)
+        return -(-atoms // width) * width
 
 
 class Products(Correlations):
@@ -180,12 +185,12 @@ class Gram(Correlations):
     @classmethod
     def fixed_bytes(cls, atoms: int, dim: int) -> int:
         """Count the bytes that do not depend on the batch."""
-        return super().fixed_bytes(atoms, dim) + 4 * (atoms + cls.largest_width) ** 2
+        return super().fixed_bytes(atoms, dim) + 4 * cls._padded(atoms) ** 2
 
     @classmethod
     def target_bytes(cls, atoms: int, dim: int, k: int) -> int:
         """Count the bytes that every target of a batch takes."""
-        return super().target_bytes(atoms, dim, k) + 4 * (atoms + cls.largest_width)
+        return super().target_bytes(atoms, dim, k) + 4 * cls._padded(atoms)
 
 
 def gram_pays(targets: int, atoms: int, dim: int, k: int, device: torch.device) -> bool:
