@@ -168,6 +168,14 @@ def test_a_lossy_tokenizer_is_remarked_on_stderr(run: Run, tiny: Tiny, text: Pat
     assert "give back" not in out
 
 
+def test_empty_documents_are_counted_and_left_out(run: Run, tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / "text.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ["", "a", "", "b"]))
+    _, out, err = run(tiny.model("llama"), "--text", path, "--json", "--limit", 2)
+    assert (results(out)[0]["documents"], results(out)[0]["empty_documents"]) == (2, 2)
+    assert "2 empty documents were left out" in err
+
+
 def test_quiet_leaves_stderr_empty(run: Run, tiny: Tiny, text: Path) -> None:
     code, out, err = run(tiny.model("llama", tokenizer="wordpiece"), "--text", text, "-q")
     assert (code, err) == (0, "")

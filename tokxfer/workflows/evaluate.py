@@ -100,7 +100,9 @@ def evaluate(
     if memory_budget == "auto":
         memory_budget = None
     budget = None if memory_budget is None else parse_size(memory_budget)
-    documents = [document for file in files for document in read_documents(file, limit)]
+    documents = [
+        document for file in files for document in read_documents(file, limit, keep_empty=True)
+    ]
     names = [str(name) for name in models]
     wanted = list(dict.fromkeys([*([str(against)] if against is not None else []), *names]))
     folders = {

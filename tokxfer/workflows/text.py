@@ -7,7 +7,6 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,7 +15,9 @@ from tokxfer.errors import TokxferError
 JSON_LINES = {".jsonl", ".ndjson", ".json"}
 
 
-def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
+def read_documents(
+    path: str | Path, limit: int | None = None, *, keep_empty: bool = False
+) -> Iterator[str]:
     """Yield the documents of one file, exactly as they stand in it; empty ones are left out.
 
     `.jsonl`, `.ndjson` and `.json` hold one JSON object a line with a `text` field; any other file
@@ -24,7 +25,8 @@ def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
 
     Args:
         path: The file.
-        limit: Stop after this many documents; None reads them all.
+        limit: Stop after this many documents that are not empty; None reads them all.
+        keep_empty: Yield empty documents too, for callers that count them.
 
     Raises:
         TokxferError: The file is missing, damaged, empty or not UTF-8, or a line of it is not an
@@ -36,9 +38,11 @@ def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
     count = 0
     try:
         with open_bytes(path) as stream:
-            for text in islice(read(path, stream), limit):
-                count += 1
-                yield text
+            documents = read(path, stream)
+            while count != limit and (text := next(documents, None)) is not None:
+                count += bool(text)
+                if text or keep_empty:
+                    yield text
     except FileNotFoundError:
         raise TokxferError(f"{path} does not exist.", "Check the path of the text.") from None
     except IsADirectoryError:
@@ -52,15 +56,14 @@ def read_documents(path: str | Path, limit: int | None = None) -> Iterator[str]:
 
 
 def whole_text(path: Path, stream: BinaryIO) -> Iterator[str]:
-    """Yield the file as one document, unless it is empty."""
+    """Yield the file as one document."""
     content = stream.read()
     try:
         text = content.decode()
     except UnicodeDecodeError as failure:
         line = content.count(b"\n", 0, failure.start) + 1
         raise not_utf8(path, line) from None
-    if text:
-        yield text
+    yield text
 
 
 def json_lines(path: Path, stream: BinaryIO) -> Iterator[str]:
@@ -68,9 +71,7 @@ def json_lines(path: Path, stream: BinaryIO) -> Iterator[str]:
     for number, line in enumerate(stream, start=1):
         if not line.strip():
             continue
-        text = text_field(path, number, line)
-        if text:
-            yield text
+        yield text_field(path, number, line)
 
 
 def text_field(path: Path, number: int, line: bytes) -> str:
