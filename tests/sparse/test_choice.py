@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tokxfer.sparse import coding, omp
+from tokxfer.sparse.coding import plan
 from tokxfer.sparse.correlations import Gram, Products, gram_pays
 
 CPU = torch.device("cpu")
@@ -33,8 +34,8 @@ def test_a_device_with_fast_products_prefers_them() -> None:
 
 @pytest.mark.parametrize(("budget", "way"), [(10**9, Gram), (1_500_000, Products), (1, Products)])
 def test_a_small_budget_falls_back_to_products(budget: int, way: type) -> None:
-    correlations, batch = coding._plan(2000, torch.randn(500, 200), 8, budget)
-    assert isinstance(correlations, way)
+    chosen, batch = plan(2000, 500, 200, 8, CPU, budget)
+    assert chosen is way
     assert (batch == 1) == (budget == 1)
 
 
@@ -54,5 +55,4 @@ def test_buffers_stay_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_batches_are_of_one_size() -> None:
-    _, batch = coding._plan(513, torch.randn(100, 20), 4, 10**9)
-    assert batch == 257
+    assert plan(513, 100, 20, 4, CPU, 10**9) == (Products, 257)

@@ -87,9 +87,9 @@ def omp(
             lengths[lengths <= _SHORTEST * lengths.max()] = 0.0
             scales = _scales(lengths, selection)
             scaled = atoms.float() / scales.unsqueeze(1)
-            correlations, batch = _plan(count, scaled, depth, room)
+            way, batch = plan(count, len(atoms), dim, depth, targets.device, room)
             pursuit = Pursuit(
-                correlations,
+                way(scaled, depth, batch),
                 lengths / scales,
                 scales,
                 k=depth,
@@ -104,26 +104,34 @@ def omp(
                 support[start : start + batch, :depth] = pursuit.run(unit, sizes)
                 if advance is not None:
                     advance(part.shape[0])
-            del pursuit, correlations, scaled
+            del pursuit, scaled
     return fit(targets, atoms, support, ridge, cap, room)
 
 
-def _plan(count: int, atoms: Tensor, k: int, room: int) -> tuple[Correlations, int]:
-    """Choose the cheaper way that fits the memory, and its batch size."""
-    size, dim = atoms.shape
-    small = Pursuit.target_bytes(k)
+def plan(
+    count: int, size: int, dim: int, k: int, device: torch.device, room: int
+) -> tuple[type[Correlations], int]:
+    """Choose the cheaper way of those that fit the memory, and how many targets to take at a time.
 
-    def batch_of(way: type[Gram] | type[Products]) -> int:
+    Args:
+        count: Targets.
+        size: Atoms.
+        dim: Their width.
+        k: Atoms a target.
+        device: Where the work runs.
+        room: Bytes of buffers allowed.
+    """
+
+    def batch_of(way: type[Correlations]) -> int:
+        """All batches of nearly one size, as few as fit; 0 when not even one target fits."""
         free = room - way.fixed_bytes(size, dim) - 4 * size * dim
-        most = min(way.largest_batch, free // (way.target_bytes(size, dim, k) + small))
+        each = way.target_bytes(size, dim, k) + Pursuit.target_bytes(k)
+        most = min(way.largest_batch, free // each)
         return math.ceil(count / math.ceil(count / most)) if most > 0 else 0
 
-    if gram_pays(count, size, dim, k, atoms.device):
-        batch = batch_of(Gram)
-        if batch:
-            return Gram(atoms, batch), batch
-    batch = max(1, batch_of(Products))
-    return Products(atoms, k, batch), batch
+    if gram_pays(count, size, dim, k, device) and batch_of(Gram):
+        return Gram, batch_of(Gram)
+    return Products, max(1, batch_of(Products))
 
 
 def _scales(lengths: Tensor, selection: str) -> Tensor:

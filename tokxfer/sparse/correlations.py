@@ -25,14 +25,16 @@ class Correlations(ABC):
 
     Args:
         atoms: The dictionary.
+        k: Atoms a target at most.
         batch: Targets a batch at most.
     """
 
     largest_width: ClassVar[int]
     largest_batch: ClassVar[int]
 
-    def __init__(self, atoms: Float[Tensor, "atoms dim"], batch: int) -> None:
+    def __init__(self, atoms: Float[Tensor, "atoms dim"], k: int, batch: int) -> None:
         size, dim = atoms.shape
+        self.k = k
         self.width = min(self.largest_width, size)
         count = -(-size // self.width)
         self.blocks = atoms.new_zeros(count, self.width, dim)
@@ -102,7 +104,7 @@ class Products(Correlations):
     largest_batch = 512
 
     def __init__(self, atoms: Float[Tensor, "atoms dim"], k: int, batch: int) -> None:
-        super().__init__(atoms, batch)
+        super().__init__(atoms, k, batch)
         self._chosen = atoms.new_empty(batch, k, atoms.shape[1])
         self._residuals = atoms.new_empty(batch, atoms.shape[1])
 
@@ -150,8 +152,8 @@ class Gram(Correlations):
     largest_width = 256  # [atoms, 256] float32 of the matrix stay in a large shared cache
     largest_batch = 2048
 
-    def __init__(self, atoms: Float[Tensor, "atoms dim"], batch: int) -> None:
-        super().__init__(atoms, batch)
+    def __init__(self, atoms: Float[Tensor, "atoms dim"], k: int, batch: int) -> None:
+        super().__init__(atoms, k, batch)
         self._gram = _blocked_gram(self.blocks)
         self._start = torch.empty_like(self._scores)
 
