@@ -171,7 +171,7 @@ def test_remote_code_is_run_with_the_flag(tiny: Tiny, monkeypatch: pytest.Monkey
 def test_a_config_that_makes_no_sense_is_explained(tiny: Tiny) -> None:
     path = tiny.copy(tiny.model("llama"))
     change_config(path, num_attention_heads="many")
-    with pytest.raises(FolderError, match="config.json of .* cannot be read by transformers"):
+    with pytest.raises(FolderError, match=r"config\.json of .* cannot be read by transformers"):
         _ = ModelFolder.open(path).embeddings
 
 

@@ -114,13 +114,15 @@ def test_any_mixture_of_number_formats_is_aligned(
 
 def test_a_plan_that_is_not_kept_is_noticed(tmp_path: Path) -> None:
     plan = planned({"a": torch.zeros(2), "b": torch.zeros(2)})
-    with pytest.raises(AssertionError, match="in place of"), TensorWriter(
-        tmp_path / "w.safetensors", plan
-    ) as writer:
+    with (
+        pytest.raises(AssertionError, match="in place of"),
+        TensorWriter(tmp_path / "w.safetensors", plan) as writer,
+    ):
         writer.write("b", [b"12345678"])
-    with pytest.raises(AssertionError, match="not every"), TensorWriter(
-        tmp_path / "w.safetensors", plan
-    ) as writer:
+    with (
+        pytest.raises(AssertionError, match="not every"),
+        TensorWriter(tmp_path / "w.safetensors", plan) as writer,
+    ):
         writer.write("a", [b"12345678"])
 
 

@@ -89,9 +89,7 @@ def test_nothing_replaced_gives_the_same_weights(tiny: Tiny) -> None:
     source = ModelFolder.open(tiny.model("phi", tied=False))
     out = tiny.fresh()
     out.mkdir()
-    hashes = write_model(
-        source, out, replace={}, config=source.config, generation_config=None
-    )
+    hashes = write_model(source, out, replace={}, config=source.config, generation_config=None)
     before = load_file(source.path / "model.safetensors")
     after = load_file(out / "model.safetensors")
     assert before.keys() == after.keys() == hashes.keys()
@@ -211,6 +209,4 @@ def test_shards_keep_the_order_and_lose_nothing(sizes: list[int], limit: int) ->
     tensors = [Planned(str(index), "U8", (size,), size) for index, size in enumerate(sizes)]
     shards = plan_shards(tensors, limit)
     assert [tensor for shard in shards for tensor in shard] == tensors
-    assert all(
-        sum(tensor.size for tensor in shard) <= limit or len(shard) == 1 for shard in shards
-    )
+    assert all(sum(tensor.size for tensor in shard) <= limit or len(shard) == 1 for shard in shards)

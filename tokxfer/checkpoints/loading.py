@@ -95,7 +95,8 @@ def load_with_report(
             if type(failure).__name__ == "OutOfMemoryError":
                 raise
             raise FolderError(
-                f"transformers cannot load {path}: {one_line(failure)}", "Run 'tokxfer validate' on it."
+                f"transformers cannot load {path}: {one_line(failure)}",
+                "Run 'tokxfer validate' on it.",
             ) from failure
     return model, dict(report)
 

@@ -14,6 +14,10 @@ from tokxfer.errors import FolderError, UnsupportedError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
+_UNBUILDABLE = (
+    ValueError, KeyError, TypeError, ImportError, ZeroDivisionError, AssertionError, RuntimeError,
+    AttributeError,
+)  # fmt: skip
 CAUSAL_ONLY = "tokxfer works on causal language models."
 
 
@@ -102,7 +106,7 @@ def skeleton(path: Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
     auto = model_class(config, path)
     try:
         return build(auto, config, trust_remote_code=trust_remote_code)
-    except (ValueError, KeyError, TypeError, ImportError, ZeroDivisionError) as failure:
+    except _UNBUILDABLE as failure:
         raise _explained(path, failure) from failure
 
 

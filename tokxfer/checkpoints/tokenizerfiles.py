@@ -19,11 +19,11 @@ from tokxfer.checkpoints.agreement import disagreement
 from tokxfer.checkpoints.chattemplates import markers, read_templates, write_templates
 from tokxfer.checkpoints.configs import ROLES
 from tokxfer.checkpoints.folder import read_json
-from tokxfer.checkpoints.loading import load_tokenizer
+from tokxfer.checkpoints.loading import one_line
 from tokxfer.checkpoints.refusals import refuse_tokenizer
 from tokxfer.checkpoints.roles import read_roles, token_ids, token_text
 from tokxfer.checkpoints.writing import write_json
-from tokxfer.errors import FolderError, TokxferError, UnsupportedError
+from tokxfer.errors import FolderError, UnsupportedError
 
 GENERIC = "PreTrainedTokenizerFast"
 """The class that takes tokenizer.json as it is, in transformers 4 and 5 alike."""
@@ -79,7 +79,7 @@ def write_tokenizer(
         target: An existing folder.
         roles: Id by role where known better than the donor's files say it; None reads them.
         max_length: The model's longest sequence, where the donor states none.
-        trust_remote_code: Whether the donor's own Python code may run to see where it adds bos.
+        trust_remote_code: Whether the model's own Python code may run when the result is tried.
 
     Raises:
         FolderError: The donor has no tokenizer, or AutoTokenizer cannot load it.
@@ -110,14 +110,14 @@ def write_tokenizer(
         if any(token in ids for token in extra)
         else {}
     )
-    emits = _emitted(donor, trust_remote_code) if _FLAGS.keys() & stated.keys() else None
-    config |= _settle_flags(content, stated, kept, names, emits)
+    _check_readable(file)
+    config |= _true_flags(content, stated, kept)
     _write_content(file, content, target)
     templates = read_templates(folder, stated) if donor.is_dir() else {}
     write_templates(templates, target)
     plain_text = set().union(*map(markers, templates.values())) - ids.keys()
     config |= {PLAIN_MARKERS: sorted(plain_text)} if plain_text else {}
-    plain = _write_config(config, target)
+    plain = _write_config(config, target, trust_remote_code)
     return WrittenTokenizer(
         roles=kept,
         size=max(ids.values(), default=-1) + 1,
@@ -125,6 +125,18 @@ def write_tokenizer(
         dropped=tuple(sorted(named_tokens(stated) - ids.keys())),
         plain_code=plain,
     )
+
+
+def _check_readable(file: Path) -> None:
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(file))
+    except Exception as failure:  # tokenizers raises nothing more specific
+        raise FolderError(
+            f"{file} cannot be read by the tokenizers library: {one_line(failure)}",
+            "Replace it, or update tokenizers.",
+        ) from failure
 
 
 def _has_config(donor: Path) -> bool:
@@ -146,68 +158,26 @@ def named_tokens(stated: Mapping[str, Any]) -> set[str]:
     return {text for token in tokens if (text := token_text(token)) is not None}
 
 
-def _emitted(donor: Path, trust_remote_code: bool) -> tuple[bool, bool] | None:
-    """Whether the donor puts bos before and eos after a text when loaded as its users load it."""
-    try:
-        tokenizer = load_tokenizer(donor, trust_remote_code=trust_remote_code)
-    except TokxferError:
-        return None
-    found = tokenizer("a", add_special_tokens=True)["input_ids"]
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    if len(found) == len(bare):
-        return False, False
-    return found[0] == tokenizer.bos_token_id, found[-1] == tokenizer.eos_token_id
-
-
-def _settle_flags(
-    content: dict[str, Any],
-    stated: Mapping[str, Any],
-    roles: Mapping[str, int],
-    names: Mapping[int, str],
-    emits: tuple[bool, bool] | None,
+def _true_flags(
+    content: Mapping[str, Any], stated: Mapping[str, Any], roles: Mapping[str, int]
 ) -> dict[str, bool]:
-    """Make post-processor and flags say the same; other programs read the flags.
+    """The flags that the donor states, set to what its post-processor does.
 
-    What users of the donor see when they load it counts. `content` is changed in place.
+    transformers 5 ignores them beside a tokenizer.json; other programs read them.
     """
-    if emits is None:
-        return {}
-    wanted = dict(zip(("bos", "eos"), emits, strict=True))
-    if emitted_by_file(content, roles) != emits:
-        before = [_special(names[roles["bos"]])] if wanted["bos"] else []
-        after = [_special(names[roles["eos"]])] if wanted["eos"] else []
-        used = [role for role in ("bos", "eos") if wanted[role]]
-        content["post_processor"] = {
-            "type": "TemplateProcessing",
-            "single": [*before, _sequence("A"), *after],
-            "pair": [*before, _sequence("A"), *after, *before, _sequence("B"), *after],
-            "special_tokens": {
-                names[roles[role]]: {
-                    "id": names[roles[role]], "ids": [roles[role]], "tokens": [names[roles[role]]]
-                }
-                for role in used
-            },
-        }  # fmt: skip
-    return {flag: wanted[role] for flag, role in _FLAGS.items() if flag in stated}
-
-
-def emitted_by_file(content: Mapping[str, Any], roles: Mapping[str, int]) -> tuple[bool, bool]:
-    """Whether a tokenizer.json itself puts the bos id before and the eos id after a text."""
     from tokenizers import Tokenizer
 
+    flags = _FLAGS.keys() & stated.keys()
+    if not flags:
+        return {}
     tokenizer = Tokenizer.from_str(json.dumps(content))
     found, bare = tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids
-    if len(found) == len(bare):
-        return False, False
-    return found[0] == roles.get("bos", -1), found[-1] == roles.get("eos", -1)
-
-
-def _special(name: str) -> dict[str, Any]:
-    return {"SpecialToken": {"id": name, "type_id": 0}}
-
-
-def _sequence(name: str) -> dict[str, Any]:
-    return {"Sequence": {"id": name, "type_id": 0}}
+    added = len(found) > len(bare)
+    emitted = {
+        "bos": added and found[0] == roles.get("bos"),
+        "eos": added and found[-1] == roles.get("eos"),
+    }
+    return {flag: emitted[_FLAGS[flag]] for flag in sorted(flags)}
 
 
 def _write_content(file: Path, content: dict[str, Any], target: Path) -> None:
@@ -219,7 +189,7 @@ def _write_content(file: Path, content: dict[str, Any], target: Path) -> None:
         write_json(target / "tokenizer.json", clean)
 
 
-def _write_config(config: dict[str, Any], target: Path) -> bool:
+def _write_config(config: dict[str, Any], target: Path, trust_remote_code: bool) -> bool:
     """Write tokenizer_config.json so that AutoTokenizer gives the ids of tokenizer.json.
 
     Returns:
@@ -227,17 +197,18 @@ def _write_config(config: dict[str, Any], target: Path) -> bool:
     """
     path = target / "tokenizer_config.json"
     write_json(path, config)
-    if not disagreement(target):
+    modes = sorted({False, trust_remote_code})
+    if not any(disagreement(target, trust_remote_code=mode) for mode in modes):
         return False
     code = "tokenization_plain.py"
     (target / code).write_text(_PLAIN_CODE, encoding="utf-8")
     reference = f"{code.removesuffix('.py')}.PlainTokenizer"
     write_json(path, config | {"auto_map": {"AutoTokenizer": [reference, reference]}})
-    sentence = disagreement(target)
-    if sentence:
+    sentences = [disagreement(target, trust_remote_code=mode) for mode in (False, True)]
+    if any(sentences):
         (target / code).unlink()
         raise UnsupportedError(
-            f"AutoTokenizer would not load this tokenizer as it is: {sentence}.",
+            f"AutoTokenizer would not load this tokenizer as it is: {max(sentences)}.",
             "Use a donor whose tokenizer is of the family that the base's model type expects.",
         )
     return True

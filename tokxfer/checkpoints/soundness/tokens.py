@@ -26,6 +26,7 @@ def check_special_ids(inspection: Inspection) -> str:
     if generation is not None:
         places["generation_config.json"] = generation
     seen = []
+    configured = (inspection.path / "tokenizer_config.json").is_file() and inspection.has_tokenizer
     for role in _ROLES:
         stated = {place: _ids(content, role) for place, content in places.items()}
         if inspection.has_tokenizer:
@@ -38,7 +39,7 @@ def check_special_ids(inspection: Inspection) -> str:
                     f"{role}: the tokenizer has {own} ({token}), {place} has "
                     f"{', '.join(map(str, ids))}."
                 )
-        _check_stop(role, own, stated)
+        _check_stop(role, own, stated, configured)
         if own is not None or any(stated.values()):
             shown = own if own is not None else next(ids for ids in stated.values() if ids)[0]
             seen.append(f"{role} {shown}")
@@ -62,9 +63,14 @@ def _check_range(inspection: Inspection, role: str, stated: dict[str, list[int]]
                 raise Unsound(f"{role}: {place} has {one}, which is no token of the tokenizer.")
 
 
-def _check_stop(role: str, own: int | None, stated: dict[str, list[int]]) -> None:
+def _check_stop(
+    role: str, own: int | None, stated: dict[str, list[int]], tokenizer_configured: bool
+) -> None:
     """A generation config without eos wins over everything: generation never stops."""
     place = "generation_config.json"
+    named = next((ids for ids in stated.values() if ids), None)
+    if role == "eos" and own is None and named and tokenizer_configured:
+        raise Unsound(f"The tokenizer names no eos, but the config has {named[0]}.")
     if place not in stated:
         return
     generation, config = stated[place], stated["config.json"]
