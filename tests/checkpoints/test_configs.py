@@ -56,6 +56,22 @@ def test_a_role_without_a_token_becomes_none() -> None:
 def test_ids_are_stated_even_where_the_config_had_none() -> None:
     new = rewrite_config({"vocab_size": 3}, vocab_size=500, roles=ROLES, tied=False)
     assert (new["bos_token_id"], new["eos_token_id"]) == (10, 11)
+    assert new["pad_token_id"] is None
+    assert new["tie_word_embeddings"] is False
+
+
+def test_what_a_nested_config_left_to_its_class_is_stated() -> None:
+    """The defaults of the class are those of the old vocabulary."""
+    config = {"model_type": "gemma3", "text_config": {"hidden_size": 64}}
+    new = rewrite_config(config, vocab_size=500, roles=ROLES, tied=False)
+    assert new["text_config"] == {
+        "hidden_size": 64,
+        "vocab_size": 500,
+        "bos_token_id": 10,
+        "eos_token_id": 11,
+        "pad_token_id": None,
+        "tie_word_embeddings": False,
+    }
 
 
 def test_a_nested_text_config_is_rewritten_too() -> None:

@@ -175,6 +175,34 @@ def test_a_config_that_makes_no_sense_is_explained(tiny: Tiny) -> None:
         _ = ModelFolder.open(path).embeddings
 
 
+def test_a_head_bias_that_is_not_stored_is_listed(tiny: Tiny) -> None:
+    path = tiny.copy(tiny.model("phi", tied=False))
+    change_weights(path, {}, remove=("lm_head.bias",))
+    found = ModelFolder.open(path).embeddings
+    assert (found.bias, found.other) == (None, ("lm_head.bias",))
+
+
+def test_a_model_without_plain_embeddings_is_refused(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LlamaForCausalLM
+
+    monkeypatch.setattr(LlamaForCausalLM, "get_output_embeddings", lambda _: None)
+    with pytest.raises(UnsupportedError, match="no plain input and output embeddings"):
+        _ = ModelFolder.open(tiny.copy(tiny.model())).embeddings
+
+
+def test_embeddings_that_the_model_does_not_hold_are_refused(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LlamaForCausalLM
+
+    elsewhere = torch.nn.Embedding(420, 16)
+    monkeypatch.setattr(LlamaForCausalLM, "get_input_embeddings", lambda _: elsewhere)
+    with pytest.raises(UnsupportedError, match="does not hold its own embeddings"):
+        _ = ModelFolder.open(tiny.copy(tiny.model())).embeddings
+
+
 def test_a_skeleton_takes_no_memory(tiny: Tiny) -> None:
     model = skeleton(tiny.model("phi", tied=False))
     assert all(parameter.device.type == "meta" for parameter in model.parameters())

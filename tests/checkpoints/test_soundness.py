@@ -381,6 +381,30 @@ def test_a_tensor_that_the_index_forgets_fails_the_weight_map(tiny: Tiny) -> Non
     assert "does not name extra" in failed(path)["weight-map"]
 
 
+def test_a_missing_tensor_is_found_on_loading_where_names_cannot_be_compared(tiny: Tiny) -> None:
+    """GPT-NeoX stores its head under another name than it is loaded to."""
+    path = tiny.copy(tiny.model("gpt_neox", tied=False))
+    change_weights(path, gpt_neox__final_layer_norm__weight=None)
+    found = failed(path)
+    assert list(found) == ["round-trip"]
+    assert "1 tensor(s) would be random" in found["round-trip"]
+
+
+def test_a_matrix_that_is_missing_fails_the_weight_map(tiny: Tiny) -> None:
+    path = tiny.copy(tiny.model())
+    change_weights(path, model__embed_tokens__weight=None)
+    assert "embed" in failed(path)["weight-map"]
+
+
+def test_bos_must_be_one_in_config_and_generation_config(tiny: Tiny) -> None:
+    path = tiny.copy(tiny.model("mistral", tokenizer="chat"))
+    change(path, "config.json", bos_token_id=417)
+    change(path, "generation_config.json", bos_token_id=418)
+    assert failed(path) == {
+        "special-ids": "bos: config.json has 417, generation_config.json has 418."
+    }
+
+
 def test_a_shard_left_over_from_another_save_fails(tiny: Tiny) -> None:
     path = tiny.copy(tiny.model("llama", shard="20KB"))
     first = sorted(path.glob("model-*.safetensors"))[0]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokxfer.checkpoints.folder import text_config
+from tokxfer.checkpoints.folder import text_config, text_key
 
 ROLES = ("bos", "eos", "pad", "unk", "mask", "sep", "cls")
 """The roles that configs name as `<role>_token_id`."""
@@ -48,22 +48,22 @@ def rewrite_config(
     old_size = text_config(config).get("vocab_size")
     for key in _STALE:
         new.pop(key, None)
-    new["tie_word_embeddings"] = tied
     if isinstance(new.get("auto_map"), dict):
         new["auto_map"].pop("AutoTokenizer", None)
-    text = text_config(new)
-    nested = [key for key, value in new.items() if isinstance(value, dict) and value == text]
-    for settings in (new, *(new[key] for key in nested)):
-        if settings is not new and "tie_word_embeddings" in settings:
-            settings["tie_word_embeddings"] = tied
+    nested = text_key(config)
+    places = [new] if nested is None else [new, new[nested]]
+    # Everything is stated, also what was left to the defaults of the model's class: those are of
+    # the old vocabulary.
+    for settings in places:
+        settings["tie_word_embeddings"] = tied
         for key, value in settings.items():
             if "vocab_size" in key and isinstance(value, int) and value == old_size:
                 settings[key] = vocab_size
         _rewrite_ids(settings, roles, ids or {}, absent=NO_TOKEN)
-        # a nested config states its ids itself; the top level repeats them for `generate`
-    if "vocab_size" in text_config(new):
-        return new
-    return {**new, "vocab_size": vocab_size}
+        for role in ("bos", "eos", "pad"):
+            settings.setdefault(f"{role}_token_id", None)
+    places[-1]["vocab_size"] = vocab_size
+    return new
 
 
 def rewrite_generation_config(

@@ -149,7 +149,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a config that describes the language model: nested in multimodal models."""
-    for key in ("text_config", "llm_config", "language_config"):
-        if isinstance(config.get(key), dict):
-            return dict(config[key])
-    return config
+    key = text_key(config)
+    return config if key is None else dict(config[key])
+
+
+def text_key(config: Mapping[str, Any]) -> str | None:
+    """The key of the nested config of the language model; None if it is not nested."""
+    keys = ("text_config", "llm_config", "language_config")
+    return next((key for key in keys if isinstance(config.get(key), dict)), None)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokxfer.checkpoints.loading import one_line
 from tokxfer.errors import FolderError, UsageError
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.py", "LICENSE*", "NOTICE*"]
@@ -114,10 +115,9 @@ def _fetch(
             f"{path} does not exist, and the hub cannot be reached to look for {where}.",
             "Check the path, or the network.",
         ) from None
-    except (OSError, ValueError) as failure:
-        reason = str(failure).strip().splitlines()
+    except Exception as failure:  # those of the client and of its transport have no common base
         raise FolderError(
-            f"{where} could not be fetched from the hub: {reason[0] if reason else failure!r}",
+            f"{where} could not be fetched from the hub: {one_line(failure)}",
             "Check the network and the space on the disk, and run the command again.",
         ) from None
     folder = Path(found)

@@ -35,10 +35,11 @@ def parse_size(text: str | int) -> int:
 def format_size(size: float) -> str:
     """A number of bytes for people: "512 B", "1.5 MB", "14 GB"; the unit is a power of 1000."""
     for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}" if unit != "B" else f"{int(size)} B"
+        shown = f"{size:.3g}"
+        if float(shown) < 1000:
+            return f"{shown} {unit}"
         size /= 1000
-    return f"{size:.3g} TB"
+    return f"{size:,.3g} TB" if size < 999.5 else f"{size:,.0f} TB"
 
 
 def available_memory() -> int:

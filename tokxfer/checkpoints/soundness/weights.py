@@ -56,7 +56,7 @@ def check_weight_map(inspection: Inspection) -> str:
         raise Unsound(
             "config.json names no architectures, so other programs cannot load the model."
         )
-    located = inspection.located
+    located, _ = inspection.located, inspection.rows
     head = {located.parameters[1], *(located.aliases if located.tied else ())}
     missing = sorted(located.shapes.keys() - tensors.keys() - head)
     unknown = tensors.keys() - located.shapes.keys()
