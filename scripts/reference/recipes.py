@@ -75,7 +75,7 @@ RECIPES = {
             kv_heads=5,
             hidden=448,
             tied=False,
-            tokens=5_000_000,
+            tokens=4_000_000,
             seed=1,
         ),
         Recipe(

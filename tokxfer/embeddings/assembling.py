@@ -94,6 +94,8 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
         size: Rows of the new matrix; those beyond the donor's ids are padding.
     """
     solution = method.solve(problem)
+    if problem.advance is not None and not solution.advanced:
+        problem.advance(len(problem.missing))
     by_role = problem.how == MatchKind.ROLE
     rows = [
         ((source,), (1.0,), Origin.ROLE if role else Origin.COPIED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from tokxfer.embeddings.problem import Problem, Solution
 from tokxfer.embeddings.subword import pieces_map
 from tokxfer.embeddings.tuning import choose
 from tokxfer.errors import UsageError
-from tokxfer.sparse import Selection, omp
+from tokxfer.sparse import omp
 from tokxfer.vocabulary import Origin, VocabularyMap
 
 
@@ -36,7 +36,7 @@ class OMP:
     name: ClassVar[str] = "omp"
     needs: ClassVar[frozenset[str]] = frozenset({"donor weights", "anchors"})
     k: int = 64
-    selection: Selection | Literal["auto"] = "auto"
+    selection: str = "auto"
     ridge: float | str = "auto"
     tune: bool = True
 
@@ -79,9 +79,8 @@ class OMP:
         whole = pieces_map(problem, problem.missing.tolist()).replace(
             np.flatnonzero(~problem.distrusted), coded
         )
-        return Solution(
-            whole, details=choice.to_dict() | {"distrusted": int(problem.distrusted.sum())}
-        )
+        details = choice.to_dict() | {"distrusted": int(problem.distrusted.sum())}
+        return Solution(whole, details=details, advanced=True)
 
 
 def codes_map(
@@ -101,4 +100,3 @@ def codes_map(
         weights=coefficients[used].astype(np.float32),
         origins=origins,
     )
-

@@ -60,11 +60,13 @@ class Solution:
             stand for the mean row; rows of origin OUTSIDE are taken from `outside`.
         outside: Rows that are no combination of the base's, [missing, dim]; None where unused.
         details: What was chosen and measured on the way, for the report (JSON types).
+        advanced: Whether the method itself reported its progress.
     """
 
     map: VocabularyMap
     outside: Float[torch.Tensor, "missing dim"] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    advanced: bool = False
 
 
 @runtime_checkable

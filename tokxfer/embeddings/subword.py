@@ -33,6 +33,6 @@ def pieces_map(problem: Problem, donor_ids: Sequence[int]) -> VocabularyMap:
     spelled = [problem.donor.tokens[donor_id] for donor_id in donor_ids]
     for pieces in problem.base.pieces_batch(spelled):
         known = [piece for piece in pieces if piece < len(problem.base_rows)]
-        weights = [1 / len(known)] * len(known)
+        weights = [1 / max(1, len(known))] * len(known)
         rows.append((known, weights, Origin.PIECES if known else Origin.MEAN))
     return VocabularyMap.from_rows(len(problem.base_rows), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tokxfer.sparse import Selection, omp, solve_support
 
 HELD_OUT = 512
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-RIDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+RIDGES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def choose(
     problem: Problem,
     *,
     k: int,
-    selection: Selection | Literal["auto"],
+    selection: str,
     ridge: float | str,
     tune: bool,
 ) -> Choice:
@@ -62,7 +62,7 @@ def choose(
     assert rows is not None
     k = min(k, supported(len(problem.anchors), rows.shape[1]))
     selections: tuple[Selection, ...] = (
-        ("normalized", "raw") if selection == "auto" else (selection,)
+        ("normalized", "raw") if selection == "auto" else (cast(Selection, selection),)
     )
     ridges = RIDGES if isinstance(ridge, str) else (ridge,)
     sizes = sorted({size for size in SIZES if size < k} | {k}) if tune else [k]

@@ -12,6 +12,7 @@ from tokxfer.vocabulary import ByteVocabulary, Kind
 # Bytes that never occur in UTF-8, so that no text ever trained their tokens.
 NEVER_IN_TEXT = frozenset(bytes([value]) for value in (0xC0, 0xC1, *range(0xF5, 0x100)))
 MARGIN = 1.2
+LARGEST_SHARE = 0.5
 
 
 def undertrained_rows(
@@ -21,8 +22,8 @@ def undertrained_rows(
 
     The reference are tokens known never to have been trained: those of the 13 bytes that UTF-8
     text cannot contain, and ids without a token (padding). A row is distrusted when it is no
-    farther from the centre of the references than they themselves are, with a margin. Without
-    at least three references nothing is distrusted.
+    farther from the centre of the references than they themselves are, with a margin. Without at
+    least three references, or where most rows look like them, nothing is distrusted.
 
     Source: the idea of comparing with known-unused tokens is from Land and Bartolo, "Fishing for
     Magikarp" (2405.05417).
@@ -36,7 +37,7 @@ def undertrained_rows(
     reach = (references - centre).norm(dim=1).max() * len(known) / (len(known) - 1)
     distances = (rows.float() - centre).norm(dim=1)
     near: npt.NDArray[np.bool_] = (distances <= MARGIN * reach).cpu().numpy()
-    return near
+    return near if near.mean() <= LARGEST_SHARE else np.zeros_like(near)
 
 
 def reference_rows(size: int, vocabulary: ByteVocabulary) -> npt.NDArray[np.int64]:

@@ -57,9 +57,15 @@ class Plan:
     force: bool
 
     @property
+    def base_name(self) -> str:
+        """The base as people call it: a hub name, or the name of its folder, never a path."""
+        return public_name(self.base.name, self.base.path)
+
+    @property
     def donor_name(self) -> str:
-        """The donor as people call it: a hub name or the folder's own."""
-        return self.donor.name if self.donor is not None else self.donor_path.name
+        """The donor as people call it."""
+        name = self.donor.name if self.donor is not None else str(self.donor_path)
+        return public_name(name, self.donor_path)
 
     def disk_bytes(self) -> int:
         """Size of the weights to be written."""
@@ -87,7 +93,7 @@ class Plan:
         """What `--dry-run --json` prints."""
         how = self.match.how
         return {
-            "base": self.base.name,
+            "base": self.base_name,
             "donor": self.donor_name,
             "out": str(self.out),
             "method": self.method.name,
@@ -182,6 +188,14 @@ def open_donor(
         donor, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
     return folder, folder.path
+
+
+def public_name(name: str, path: Path) -> str:
+    """A hub name as it is; of a path, the last part (of a tokenizer.json, its folder's)."""
+    if not Path(name).exists():
+        return name
+    resolved = path.resolve()
+    return resolved.parent.name if resolved.is_file() else resolved.name
 
 
 def new_size(matched: Match, base_rows: int, multiple: int | None) -> int:

@@ -53,7 +53,11 @@ def check_result(
     ]
     checks += [
         PostCondition(f"folder: {check.name}", check.ok, check.detail)
-        for check in validate_folder(folder)
+        for check in validate_folder(
+            folder,
+            trust_remote_code=plan.trust_remote_code,
+            memory_budget=plan.memory_budget,
+        )
     ]
     for check in checks:
         if not check.ok:
@@ -69,9 +73,7 @@ def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
     before, after = plan.base.embeddings, result.embeddings
     resized = {before.input, before.output, before.bias}
     wanted = {
-        name: info.shape
-        for name, info in plan.base.tensors.items()
-        if name not in before.redundant
+        name: info.shape for name, info in plan.base.tensors.items() if name not in before.redundant
     }
     for name in resized & wanted.keys():
         assert name is not None

@@ -98,9 +98,9 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     counts = {matrix: assembly.map.counts() for matrix, assembly in rebuilt.assemblies.items()}
     origins = [o.name.lower() for o in Origin if any(o.name.lower() in c for c in counts.values())]
     facts = {
-        "base": plan.base.name,
+        "base": plan.base_name,
         "donor": plan.donor_name,
-        "parents": [plan.base.name, plan.donor_name],
+        "parents": [plan.base_name, plan.donor_name],
         "relation": "merge" if plan.donor is not None else "finetune",
         "method": plan.method.name,
         "base_tokens": plan.base_vocabulary.size,
@@ -116,7 +116,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         folder,
         inputs={
             "base": {
-                "name": plan.base.name,
+                "name": plan.base_name,
                 "revision": plan.base.revision,
                 "sha256": file_hashes(folder_files(plan.base)),
             },
@@ -184,7 +184,7 @@ def make_report(
     """The account of what was done; time and memory are added by the caller."""
     assemblies = rebuilt.assemblies
     return TransplantReport(
-        base=plan.base.name,
+        base=plan.base_name,
         donor=plan.donor_name,
         out=str(plan.out),
         method=plan.method.name,
