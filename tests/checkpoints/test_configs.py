@@ -43,6 +43,11 @@ def test_a_list_of_eos_ids_keeps_those_with_a_counterpart() -> None:
     assert new["eos_token_id"] == [11, 44]
 
 
+def test_a_vocabulary_without_eos_gets_none_from_the_old_list() -> None:
+    new = rewrite_config(LLAMA, vocab_size=500, roles={}, tied=False, ids={7: 44})
+    assert new["eos_token_id"] is None
+
+
 def test_several_new_eos_ids_are_listed() -> None:
     new = rewrite_config(LLAMA, vocab_size=500, roles={"eos": [11, 12]}, tied=False)
     assert new["eos_token_id"] == [11, 12]

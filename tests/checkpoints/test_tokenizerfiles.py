@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer
 
-from tests.tiny import Tiny
+from tests.tiny import Tiny, build_tokenizer
 from tokxfer.checkpoints import load_tokenizer, read_roles, write_tokenizer
-from tokxfer.checkpoints.agreement import SAMPLES, disagreement
+from tokxfer.checkpoints.agreement import SAMPLES, disagreement, unlike_parts
 from tokxfer.checkpoints.roles import read_stop_ids, vocabulary_size
 from tokxfer.checkpoints.tokenizerfiles import PLAIN_MARKERS
 from tokxfer.errors import FolderError, UnsupportedError
@@ -249,3 +249,33 @@ def test_a_bare_tokenizers_usual_names_have_their_usual_roles(
 def test_every_id_at_which_a_model_stops_is_listed_once_and_exists(tiny: Tiny) -> None:
     path = tiny.model("mistral", tokenizer="chat", eos=[417, 419, 9999])
     assert read_stop_ids(path) == [419, 417]
+
+
+def test_a_rebuilt_tokenizer_is_noticed_by_its_parts_even_where_samples_agree(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokxfer.checkpoints import agreement
+
+    monkeypatch.setattr(agreement, "SAMPLES", ("plain",))
+    monkeypatch.setattr(agreement, "ODD_SAMPLES", ())
+    path = tiny.model("qwen2", tokenizer="bytebpe")
+    assert disagreement(path) == ""
+    assert "another normalizer than tokenizer.json" in disagreement(path, by_parts=True)
+
+
+@pytest.mark.parametrize(
+    ("change_part", "part"),
+    [
+        (lambda t: setattr(t, "decoder", decoders.Fuse()), "decoder"),
+        (lambda t: setattr(t, "pre_tokenizer", pre_tokenizers.Whitespace()), "pre_tokenizer"),
+        (lambda t: setattr(t.model, "dropout", 0.5), "model"),
+        (lambda t: setattr(t, "model", models.WordLevel({"a": 0}, unk_token="a")), "model"),
+        (lambda t: t.add_tokens(["new"]), "vocabulary"),
+        (lambda t: setattr(t, "decoder", decoders.ByteLevel(add_prefix_space=False)), ""),
+    ],
+    ids=["decoder", "pre-tokenizer", "dropout", "model", "vocabulary", "nothing that matters"],
+)
+def test_each_part_of_a_tokenizer_is_compared(change_part: Any, part: str) -> None:
+    one, other = build_tokenizer("bytebpe"), build_tokenizer("bytebpe")
+    change_part(other)
+    assert unlike_parts(one, other) == part

@@ -128,9 +128,12 @@ def _rewrite_ids(
 def _eos_ids(
     new: int | list[int] | None, old: Any, ids: Mapping[int, int]
 ) -> int | list[int] | None:
-    """The new role's ids first, then counterparts of the old list; a single id stands alone."""
+    """The new role's ids first, then counterparts of the old list; a single id stands alone.
+
+    A vocabulary without eos gets none: what stands for another of the old ids (a pad) is no end.
+    """
     found = [new] if isinstance(new, int) else list(new or [])
-    if isinstance(old, list):
+    if found and isinstance(old, list):
         found += _translate(old, ids)
     found = list(dict.fromkeys(found))
     return found[0] if len(found) == 1 else found or None

@@ -198,13 +198,13 @@ def _write_config(config: dict[str, Any], target: Path, trust_remote_code: bool)
     path = target / "tokenizer_config.json"
     write_json(path, config)
     modes = sorted({False, trust_remote_code})
-    if not any(disagreement(target, trust_remote_code=mode) for mode in modes):
+    if not any(disagreement(target, by_parts=True, trust_remote_code=mode) for mode in modes):
         return False
     code = "tokenization_plain.py"
     (target / code).write_text(_PLAIN_CODE, encoding="utf-8")
     reference = f"{code.removesuffix('.py')}.PlainTokenizer"
     write_json(path, config | {"auto_map": {"AutoTokenizer": [reference, reference]}})
-    sentences = [disagreement(target, trust_remote_code=mode) for mode in (False, True)]
+    sentences = [disagreement(target, by_parts=True, trust_remote_code=m) for m in (False, True)]
     if any(sentences):
         (target / code).unlink()
         raise UnsupportedError(
