@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -62,14 +61,15 @@ def in_fresh_process(code: str) -> str:
 
 
 def test_help_takes_under_150_milliseconds() -> None:
+    """Of processor time, which is the wall time on an idle core; other tests use the cores too."""
     command = [sys.executable, "-c", "from tokxfer.cli.main import main; main(['--help'])"]
     times = []
-    for _ in range(8):  # the best of several: other work may share the cores
-        before = time.perf_counter()
+    for _ in range(5):
+        before = os.times()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        times.append(time.perf_counter() - before)
-        if times[-1] < 0.15:
-            break
+        after = os.times()
+        spent = after.children_user + after.children_system
+        times.append(spent - before.children_user - before.children_system)
     assert min(times) < 0.15
 
 
