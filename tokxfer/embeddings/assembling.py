@@ -91,7 +91,8 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
     Args:
         problem: One matrix's problem.
         method: The initializer.
-        size: Rows of the new matrix; those beyond the donor's ids are padding.
+        size: Rows of the new matrix; those beyond the donor's ids are padding, and keep the base's
+            own padding row of the same place.
     """
     solution = method.solve(problem)
     if problem.advance is not None and not solution.advanced:
@@ -103,7 +104,11 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
         else ((), (), Origin.MEAN)
         for source, role in zip(problem.sources.tolist(), by_role.tolist(), strict=True)
     ]
-    rows += [((), (), Origin.PADDING)] * (size - len(rows))
+    padding = range(problem.base.size, len(problem.base_rows))
+    rows += [
+        ((place,), (1.0,), Origin.COPIED) if place in padding else ((), (), Origin.PADDING)
+        for place in range(len(rows), size)
+    ]
     whole = VocabularyMap.from_rows(len(problem.base_rows), rows)
     whole = whole.replace(problem.missing, solution.map)
     outside = None
