@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokxfer.checkpoints.atomic import atomic_folder
+    from tokxfer.checkpoints.atomic import atomic_folder, check_target
     from tokxfer.checkpoints.configs import rewrite_config, rewrite_generation_config
     from tokxfer.checkpoints.devices import pick_device, pick_dtype
     from tokxfer.checkpoints.folder import ModelFolder
@@ -34,6 +34,7 @@ _HOMES = {
     "TensorInfo": "tensorfiles",
     "WrittenTokenizer": "tokenizerfiles",
     "atomic_folder": "atomic",
+    "check_target": "atomic",
     "file_hash": "hashing",
     "format_size": "sizes",
     "load_model": "loading",
@@ -60,6 +61,7 @@ __all__ = [
     "TensorInfo",
     "WrittenTokenizer",
     "atomic_folder",
+    "check_target",
     "file_hash",
     "format_size",
     "load_model",

@@ -45,6 +45,7 @@ def atomic_folder(
         FolderError: `out` exists, is a file, overlaps an input, or cannot be written.
     """
     out = Path(out).expanduser()
+    recover(out.parent.resolve() / out.name)
     check_target(out, force=force, forbidden=forbidden)
     out = out.parent.resolve() / out.name
     made = _make_parents(out.parent)
@@ -64,13 +65,19 @@ def atomic_folder(
         raise
 
 
-def check_target(out: Path, *, force: bool, forbidden: Iterable[Path] = ()) -> None:
-    """Say at once whether `out` may be written; leftovers of killed runs are cleaned up first.
+def check_target(out: Path | str, *, force: bool, forbidden: Iterable[Path] = ()) -> None:
+    """Say at once whether `out` may be written; nothing is touched.
+
+    Args:
+        out: The folder to make.
+        force: Whether an existing folder may be replaced.
+        forbidden: Inputs: `out` may not be one of them, inside one, or around one.
 
     Raises:
         FolderError: `out` exists, is a file, or overlaps an input.
     """
-    resolved = out.expanduser().resolve()
+    out = Path(out).expanduser()
+    resolved = out.resolve()
     if not resolved.name:
         raise FolderError(f"{out} cannot be an output folder.", "Give the path of a new folder.")
     for path in forbidden:
@@ -85,7 +92,6 @@ def check_target(out: Path, *, force: bool, forbidden: Iterable[Path] = ()) -> N
             raise FolderError(
                 f"The output {out} contains the input {path}.", "Choose another folder."
             )
-    recover(resolved.parent / out.name)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise FolderError(f"{out} is a file or a link.", "Choose another name for the output.")
     if out.exists() and not force:
