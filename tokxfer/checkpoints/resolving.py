@@ -11,14 +11,15 @@ from pathlib import Path
 from tokxfer.checkpoints.loading import one_line
 from tokxfer.errors import FolderError, UsageError
 
-WANTED = ["*.json", "*.safetensors", "*.jinja", "*.py", "LICENSE*", "NOTICE*"]
-"""The files fetched from the hub: configs, weights, tokenizers, templates; never pickles."""
+WANTED = ["*.json", "*.safetensors", "*.jinja", "*.py", "README.md", "LICENSE*", "NOTICE*"]
+"""The files fetched from the hub: configs, weights, tokenizers, templates; cards; never pickles."""
 TOKENIZER_ONLY = [
     "tokenizer*.json",
     "special_tokens_map.json",
     "config.json",
     "*.jinja",
     "generation_config.json",
+    "README.md",
 ]
 """The files fetched when only a tokenizer is needed."""
 
