@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from tokxfer.checkpoints import ModelFolder, parse_size, pick_device, pick_dtype
+from tokxfer.checkpoints import (
+    ModelFolder,
+    check_target,
+    parse_size,
+    pick_device,
+    pick_dtype,
+    resolve,
+)
 from tokxfer.embeddings import Method, build_method
-from tokxfer.errors import UsageError
+from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
 from tokxfer.workflows.matrices import check_needs
 
@@ -22,8 +29,10 @@ class Plan:
 
     Attributes:
         base: The base's folder.
-        donor: The donor's folder; None for a bare tokenizer.
+        donor: The donor's folder; None where its weights are not needed.
         donor_path: Where the donor's tokenizer is.
+        donor_name: The donor as people call it: a hub name, or the name of its folder.
+        donor_revision: The donor's commit, if it came from the hub.
         out: The folder to write.
         method: The initializer.
         base_vocabulary: The base's tokens.
@@ -42,6 +51,8 @@ class Plan:
     base: ModelFolder
     donor: ModelFolder | None
     donor_path: Path
+    donor_name: str
+    donor_revision: str | None
     out: Path
     method: Method
     base_vocabulary: ByteVocabulary
@@ -61,12 +72,6 @@ class Plan:
         """The base as people call it: a hub name, or the name of its folder, never a path."""
         return public_name(self.base.name, self.base.path)
 
-    @property
-    def donor_name(self) -> str:
-        """The donor as people call it."""
-        name = self.donor.name if self.donor is not None else str(self.donor_path)
-        return public_name(name, self.donor_path)
-
     def disk_bytes(self) -> int:
         """Size of the weights to be written."""
         sizes = {name: info.size for name, info in self.base.tensors.items()}
@@ -84,7 +89,7 @@ class Plan:
         layout = self.base.embeddings
         matrices = 1 if layout.tied else 2
         total = matrices * (layout.rows + self.size) * layout.dim * 4
-        if self.donor is not None and "donor weights" in self.method.needs:
+        if self.donor is not None:
             donor = self.donor.embeddings
             total += (1 if donor.tied else 2) * donor.rows * donor.dim * 8
         return total
@@ -119,7 +124,7 @@ def plan_transplant(
     method: str | Method = "omp",
     k: int | None = None,
     selection: str | None = None,
-    ridge: float | None = None,
+    ridge: float | str | None = None,
     tune: bool | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
@@ -139,12 +144,20 @@ def plan_transplant(
         TokxferError: In one sentence, what is wrong.
     """
     chosen = build_method(method, k=k, selection=selection, ridge=ridge, tune=tune)
+    inputs = [path for path in map(Path, (base, donor)) if path.exists()]
+    check_target(out, force=force, forbidden=inputs)
     base_folder = ModelFolder.open(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
-    donor_folder, donor_path = open_donor(
-        donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
+    refuse_other(base_folder)
+    donor_path, commit = resolve(
+        donor, revision=donor_revision, offline=offline, weights="donor weights" in chosen.needs
     )
+    donor_folder = None
+    if "donor weights" in chosen.needs and not is_bare(donor_path):
+        donor_folder = ModelFolder.open(
+            donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
+        )
     base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)
     matched = match(base_vocabulary, donor_vocabulary)
@@ -160,6 +173,8 @@ def plan_transplant(
         base=base_folder,
         donor=donor_folder,
         donor_path=donor_path,
+        donor_name=public_name(str(donor), donor_path),
+        donor_revision=commit,
         out=Path(out),
         method=chosen,
         base_vocabulary=base_vocabulary,
@@ -176,18 +191,24 @@ def plan_transplant(
     )
 
 
-def open_donor(
-    donor: str | Path, *, revision: str | None, trust_remote_code: bool, offline: bool
-) -> tuple[ModelFolder | None, Path]:
-    """The donor as a model folder, None for a bare tokenizer; and its tokenizer's place."""
-    path = Path(donor)
-    bare = path.is_file() or (path.is_dir() and not (path / "config.json").exists())
-    if bare:
-        return None, path
-    folder = ModelFolder.open(
-        donor, revision=revision, trust_remote_code=trust_remote_code, offline=offline
-    )
-    return folder, folder.path
+def is_bare(path: Path) -> bool:
+    """Whether a path is a tokenizer without a model: a file, or a folder without config.json."""
+    return path.is_file() or (path.is_dir() and not (path / "config.json").exists())
+
+
+def refuse_other(base: ModelFolder) -> None:
+    """Raise if a model has rows per token that are neither its embedding nor its head.
+
+    Raises:
+        UnsupportedError: Those rows would keep the old vocabulary's meaning.
+    """
+    other = base.embeddings.other
+    if other:
+        raise UnsupportedError(
+            f"{base.name} has other tensors with a row per token ({', '.join(other)}), which "
+            "would keep the meaning of the old vocabulary.",
+            "Give a model whose only such tensors are its embeddings and its head.",
+        )
 
 
 def public_name(name: str, path: Path) -> str:
@@ -218,3 +239,18 @@ def new_size(matched: Match, base_rows: int, multiple: int | None) -> int:
 def is_identity(matched: Match) -> bool:
     """Whether every id of the donor takes over the base's row of the same id."""
     return bool(np.array_equal(matched.base_ids, np.arange(len(matched.base_ids))))
+
+
+def counterparts(matched: Match) -> dict[int, int]:
+    """The new id of each of the base's ids that has one, for settings that name tokens by id.
+
+    Where several new ids take one of the base's, the first counts; the end of text before other
+    roles, and roles before other tokens.
+    """
+    taken = np.flatnonzero(matched.base_ids >= 0)[::-1]
+    ids = dict(zip(matched.base_ids[taken].tolist(), taken.tolist(), strict=True))
+    ends = [role for role in matched.roles if role.role == "eos"]
+    for role in (*reversed(matched.roles), *ends):
+        if role.base_id is not None:
+            ids[role.base_id] = role.donor_id
+    return ids

@@ -72,9 +72,7 @@ def carry_out(plan: Plan, *, progress: bool = False) -> TransplantReport:
 def compute(plan: Plan, progress: bool) -> Rebuilt:
     """The new matrices, on the base's dtype."""
     base = read_matrices(plan.base).to(plan.device)
-    donor = None
-    if plan.donor is not None and "donor weights" in plan.method.needs:
-        donor = read_matrices(plan.donor).to(plan.device)
+    donor = None if plan.donor is None else read_matrices(plan.donor).to(plan.device)
     new = int((plan.match.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {plan.method.name}", "row", progress) as bar:
         return rebuild(

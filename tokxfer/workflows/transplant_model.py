@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
 from tokxfer.embeddings import Method, build_method
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, match
 from tokxfer.workflows.matrices import Matrices, check_needs, rebuild
-from tokxfer.workflows.planning import new_size
+from tokxfer.workflows.planning import counterparts, new_size
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.transplant_report import TransplantReport, peak_memory
 
@@ -76,7 +78,7 @@ def transplant_model(
             seed=seed, memory_budget=memory_budget, advance=bar.update,
         )  # fmt: skip
     rows_before = len(base.input)
-    install(model, rebuilt.matrices, dict(donor_vocabulary.roles))
+    install(model, rebuilt.matrices, donor_vocabulary.roles, counterparts(matched))
     report = TransplantReport(
         base=model.config.name_or_path or type(model).__name__,
         donor=getattr(donor_tokenizer, "name_or_path", "") or "donor",
@@ -138,16 +140,44 @@ def matrices_of(model: Any) -> Matrices:
 
 
 @torch.no_grad()
-def install(model: Any, new: Matrices, roles: dict[str, int]) -> None:
-    """Put new matrices into a loaded model and set its special ids."""
-    model.resize_token_embeddings(len(new.input), mean_resizing=False)
-    model.get_input_embeddings().weight.copy_(new.input)
-    head = model.get_output_embeddings()
+def install(
+    model: Any, new: Matrices, roles: Mapping[str, int], new_ids: Mapping[int, int]
+) -> None:
+    """Put new matrices into a loaded model and set its special ids, as a written folder has them.
+
+    Args:
+        model: The model, changed in place.
+        new: Its new matrices.
+        roles: Id by role in the new vocabulary.
+        new_ids: New id by old id, for settings that name other tokens.
+    """
+    size = len(new.input)
+    model.resize_token_embeddings(size, mean_resizing=False)
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding.weight.copy_(new.input)
+    if getattr(embedding, "padding_idx", None) is not None:
+        embedding.padding_idx = roles.get("pad")
     if new.output is not None:
         head.weight.copy_(new.output)
     if new.bias is not None:
         head.bias.copy_(new.bias)
-    for config in (model.config, model.generation_config):
-        if config is not None:
-            for role in ("bos", "eos", "pad"):
-                setattr(config, f"{role}_token_id", roles.get(role))
+    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+        rewritten = rewrite_config(
+            config.to_dict(), vocab_size=size, roles=roles, tied=new.output is None, ids=new_ids
+        )
+        set_ids(config, rewritten)
+    if model.generation_config is not None:
+        generation = rewrite_generation_config(
+            model.generation_config.to_dict(), roles=roles, ids=new_ids, vocab_size=size
+        )
+        set_ids(model.generation_config, generation or {})
+
+
+def set_ids(config: Any, rewritten: Mapping[str, Any]) -> None:
+    """Take over every setting of a rewritten config that names tokens; what is left out is None."""
+    for name, old in config.to_dict().items():
+        names_tokens = name.endswith(("_token_id", "_token_ids", "_token_index", "_words_ids"))
+        if names_tokens or name in ("sequence_bias", "suppress_tokens", "begin_suppress_tokens"):
+            new = rewritten.get(name)
+            if new != old:
+                setattr(config, name, new)

@@ -19,7 +19,7 @@ from tokxfer.vocabulary import Origin
 from tokxfer.workflows.card import licence_of, write_card
 from tokxfer.workflows.manifest import file_hashes, write_manifest
 from tokxfer.workflows.matrices import Rebuilt
-from tokxfer.workflows.planning import Plan
+from tokxfer.workflows.planning import Plan, counterparts
 from tokxfer.workflows.postconditions import PostCondition, check_result
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.transplant_report import TransplantReport
@@ -40,18 +40,16 @@ def write_transplant(
         VerificationError: A post-condition does not hold.
     """
     roles = dict(plan.donor_vocabulary.roles)
-    counterparts = {
-        role.base_id: role.donor_id for role in plan.match.roles if role.base_id is not None
-    }
+    new_ids = counterparts(plan.match)
     config = rewrite_config(
         plan.base.config,
         vocab_size=plan.size,
         roles=roles,
         tied=plan.base.embeddings.tied,
-        ids=counterparts,
+        ids=new_ids,
     )
     generation = rewrite_generation_config(
-        plan.base.generation_config, roles=roles, ids=counterparts, vocab_size=plan.size
+        plan.base.generation_config, roles=roles, ids=new_ids, vocab_size=plan.size
     )
     with progress_bar(plan.disk_bytes(), "weights", "B", progress) as bar:
         write_model(
@@ -122,7 +120,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
             },
             "donor": {
                 "name": plan.donor_name,
-                "revision": plan.donor.revision if plan.donor is not None else None,
+                "revision": plan.donor_revision,
                 "sha256": file_hashes(donor_files(plan)),
             },
         },
@@ -132,10 +130,9 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     )
     warnings = [] if conflict is None else [conflict]
     if plan.match.digits_differ:
-        warnings.append(
-            f"Digits are segmented differently ({plan.base_vocabulary.digits} in the base, "
-            f"{plan.donor_vocabulary.digits} in the donor): expect arithmetic to suffer."
-        )
+        old, new = plan.base_vocabulary.digits, plan.donor_vocabulary.digits
+        how = f"{old} in the base, {new} in the donor" if old != new else f"{old} in both, unlike"
+        warnings.append(f"Digits are segmented differently ({how}): expect arithmetic to suffer.")
     mean = [role for role in plan.match.roles if role.base_id is None and role.donor_id is not None]
     if mean:
         names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
@@ -150,7 +147,7 @@ def donor_folder(plan: Plan) -> Path:
 
 def donor_files(plan: Plan) -> list[Path]:
     """The donor's files that the result depends on: its tokenizer, and its weights where used."""
-    if plan.donor is not None and "donor weights" in plan.method.needs:
+    if plan.donor is not None:
         return folder_files(plan.donor)
     if plan.donor_path.is_file():
         return [plan.donor_path]
