@@ -30,7 +30,13 @@ compute_dtype = click.option(
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
     help="Number format to compute in; auto takes float32 on a CPU, the model's own elsewhere.",
 )
-seed = click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+seed = click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Seed of everything random.",
+)
 trust_remote_code = click.option(
     "--trust-remote-code", is_flag=True, help="Run Python code that comes with a model. Off."
 )

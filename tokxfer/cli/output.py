@@ -18,27 +18,30 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; columns of numbers are right-aligned, all others left-aligned.
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False
+) -> None:
+    """Print a table on stdout, or on stderr; columns of numbers are right-aligned.
 
-    A terminal's own width is used; elsewhere tables are wide, so that pipes see whole lines.
+    The title stands on a line of its own, not wrapped to the width of the table. A terminal's own
+    width is used; elsewhere tables are wide, so that pipes see whole lines.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     header = any(columns)
-    table = Table(
-        title=title or None, title_justify="left", box=None, pad_edge=False, show_header=header
-    )
+    table = Table(box=None, pad_edge=False, show_header=header)
     for index, column in enumerate(columns):
         numeric = is_numeric([row[index] for row in rows])
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(format_cell(cell)) for cell in row))
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, stderr=err)
     if not console.is_terminal:
         console.width = PIPED_WIDTH
+    if title:
+        console.print(title, style="italic", soft_wrap=True)
     console.print(table)
 
 

@@ -10,6 +10,14 @@ from tokxfer.cli import options
 from tokxfer.cli.output import note, print_json, print_table
 
 
+def number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
+    """The number that a value stands for; a word is left to the method to judge."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return value
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -30,7 +38,12 @@ Examples:
 )
 @click.option("-k", "--k", type=int, help="omp: shared tokens per combination, at most.  [64]")
 @click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
-@click.option("--ridge", type=float, help="omp: penalty on coefficients.  [by held-out anchors]")
+@click.option(
+    "--ridge",
+    callback=number_or_word,
+    metavar="auto|NUMBER",
+    help="omp: penalty on coefficients; auto takes what held-out anchors say.  [auto]",
+)
 @click.option("--tune/--no-tune", default=None, help="omp: let held-out anchors lower k.  [tune]")
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
@@ -73,41 +86,91 @@ def command(
         if as_json:
             print_json(plan.to_dict())
         else:
-            print_table("Plan (nothing written)", ["", "value"], list(plan.to_dict().items()))
+            print_plan(plan.to_dict())
         return
-    report = carry_out(plan, progress=not quiet)
-    for warning in report.warnings:
-        note(f"Warning: {warning}", quiet=quiet)
+    report = carry_out(plan, progress=not quiet).to_dict()
     if as_json:
-        print_json(report.to_dict())
-        return
-    print_summary(report.to_dict(), verbose)
+        print_json(report)
+    else:
+        print_summary(report)
+    for warning in report["warnings"]:
+        note(f"Warning: {warning}", quiet=quiet)
+    if verbose:
+        print_details(report)
 
 
-def print_summary(report: dict[str, Any], verbose: bool) -> None:
-    """The before and after of a transplant, as tables."""
+def print_plan(plan: dict[str, Any]) -> None:
+    """What would be done, and what it would take."""
+    from tokxfer.checkpoints import format_size
+
+    print_vocabularies(plan)
+    click.echo()
     print_table(
-        f"{report['base']} with the tokenizer of {report['donor']}",
-        ["", "before", "after"],
+        f"Plan for {plan['out']} (nothing written)",
+        ["", ""],
         [
-            ("tokens in the tokenizer", report["base_size"], report["donor_size"]),
-            ("rows in the embedding", report["rows_before"], report["rows_after"]),
+            ("method", plan["method"]),
+            ("byte strings shared", plan["shared"]),
+            ("ids that keep a row by their bytes", plan["copied_ids"]),
+            ("ids that keep a row by their role", plan["role_ids"]),
+            ("ids that get a new row", plan["new_ids"]),
+            ("weights on disk", format_size(plan["disk_bytes"])),
+            ("memory for the matrices", format_size(plan["memory_bytes"])),
         ],
     )
-    origins = sorted({origin for counts in report["rows"].values() for origin in counts})
-    rows = [
-        (matrix, *(counts.get(origin, 0) for origin in origins))
-        for matrix, counts in report["rows"].items()
-    ]
-    print_table("\nHow the rows came about", ["matrix", *origins], rows)
-    for matrix, chosen in report["chosen"].items():
-        if chosen:
-            told = ", ".join(f"{name} {value}" for name, value in chosen.items())
-            click.echo(f"{matrix}: {told}" if verbose else f"{matrix}: {told}"[:160])
-    if verbose:
-        checks = [(check["name"], check["ok"], check["detail"]) for check in report["checks"]]
-        print_table("\nChecks", ["check", "holds", "detail"], checks)
+
+
+def print_vocabularies(facts: dict[str, Any]) -> None:
+    """Sizes before and after."""
+    print_table(
+        f"{facts['base']} with the tokenizer of {facts['donor']}",
+        ["", "before", "after"],
+        [
+            ("tokens in the tokenizer", facts["base_size"], facts["donor_size"]),
+            ("rows in the embedding", facts["rows_before"], facts["rows_after"]),
+        ],
+    )
+
+
+def print_summary(report: dict[str, Any]) -> None:
+    """The before and after of a transplant, as tables."""
+    print_vocabularies(report)
+    click.echo()
+    origins = {origin: None for counts in report["rows"].values() for origin in counts}
+    print_table(
+        "How the rows came about",
+        ["matrix", *origins],
+        [
+            (matrix, *(counts.get(origin, 0) for origin in origins))
+            for matrix, counts in report["rows"].items()
+        ],
+    )
+    chosen = {matrix: choice for matrix, choice in report["chosen"].items() if choice}
+    if chosen:
+        click.echo()
+        names = {name: None for choice in chosen.values() for name in choice}
+        print_table(
+            f"What {report['method']} chose",
+            ["matrix", *(name.replace("_", " ") for name in names)],
+            [(matrix, *map(choice.get, names)) for matrix, choice in chosen.items()],
+        )
     click.echo(
         f"\n{len(report['checks'])} checks hold. {report['out']} written in "
         f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e6:,.0f} MB at the peak."
     )
+
+
+def print_details(report: dict[str, Any]) -> None:
+    """The table of roles and every check, on stderr."""
+    print_table(
+        "\nRoles",
+        ["role", "donor", "id", "base", "id"],
+        [
+            (role["role"].split(":")[0], role["donor_token"], role["donor_id"],
+             role["base_token"] or "none: the mean row", role["base_id"])
+            for role in report["roles"]
+        ],
+        err=True,
+    )  # fmt: skip
+    checks = [(check["name"], check["detail"]) for check in report["checks"]]
+    print_table("\nChecks, all of which hold", ["check", "detail"], checks, err=True)
