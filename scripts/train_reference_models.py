@@ -2,7 +2,8 @@
 
     python scripts/train_reference_models.py                     # all four, from ../shared/corpus
     python scripts/train_reference_models.py english-bytebpe     # one of them
-    python scripts/train_reference_models.py english-bytebpe --text mine.jsonl.xz --held-out other.jsonl
+    python scripts/train_reference_models.py english-bytebpe \\
+        --text mine.jsonl.xz --held-out other.jsonl
 
 Each model goes through four stages, each written to `--work` and skipped when already there, so an
 interrupted run goes on where it stopped: tokenizer, token ids, weights (a checkpoint every 100
@@ -22,10 +23,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", help=f"any of {', '.join(recipes.RECIPES)} (default: all)")
-    parser.add_argument("--text", type=Path, nargs="+", help="training text (JSONL or plain, .xz/.gz read)")
-    parser.add_argument("--held-out", type=Path, nargs="+", help="text never trained on, for the card")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", help=f"any of {', '.join(recipes.RECIPES)} (default: all)"
+    )
+    parser.add_argument(
+        "--text", type=Path, nargs="+", help="training text (JSONL or plain, .xz/.gz read)"
+    )
+    parser.add_argument(
+        "--held-out", type=Path, nargs="+", help="text never trained on, for the card"
+    )
     parser.add_argument("--corpus", type=Path, default=data.default_corpus(ROOT))
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "reference")
     parser.add_argument("--out", type=Path, default=ROOT / "models")

@@ -11,7 +11,7 @@ import torch
 from tokxfer.embeddings.problem import Problem, Solution
 from tokxfer.embeddings.subword import pieces_map
 from tokxfer.embeddings.tuning import choose
-from tokxfer.errors import UsageError
+from tokxfer.errors import UsageError, VocabularyError
 from tokxfer.sparse import omp
 from tokxfer.vocabulary import Origin, VocabularyMap
 
@@ -58,6 +58,12 @@ class OMP:
         """Write the missing donor rows over the anchors, and distrusted ones by their pieces."""
         donor_rows = problem.donor_rows
         assert donor_rows is not None, "checked before any work: omp needs donor weights"
+        if len(problem.anchors) == 0:
+            raise VocabularyError(
+                f"No shared token has a trained row in both {problem.matrix} matrices, so that "
+                "there is nothing to learn from.",
+                "Use a method without donor weights: -m subword.",
+            )
         choice = choose(
             problem, k=self.k, selection=self.selection, ridge=self.ridge, tune=self.tune
         )
