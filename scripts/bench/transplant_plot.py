@@ -8,6 +8,7 @@ from typing import Any
 import transplant_page as pages
 
 OURS, THEIRS = "#0b6e99", "#c2571a"
+TICKS = (0.6, 0.8, 1, 1.2, 1.5, 2, 3, 4, 6, 10)
 
 
 def draw(studies: list[dict[str, Any]], path: Path) -> None:
@@ -23,17 +24,17 @@ def draw(studies: list[dict[str, Any]], path: Path) -> None:
     settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
     with pyplot.rc_context(settings):
         figure, axes = pyplot.subplots(
-            down, across, sharey=True, squeeze=False, layout="constrained",
+            down, across, sharex=True, sharey=True, squeeze=False, layout="constrained",
             figsize=(1.2 + 2.5 * across, 0.6 + (0.6 + 0.2 * len(methods)) * down),
         )  # fmt: skip
         for axis in axes.flat[len(studies) :]:
             axis.set_axis_off()
         for axis, study in zip(axes.flat, studies, strict=False):
             panel(axis, study, methods)
+            axis.xaxis.set_major_locator(ticker.FixedLocator(TICKS))
             axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+            axis.xaxis.set_minor_locator(ticker.NullLocator())
         axes[0][0].set_yticks(range(len(methods)), methods)
-        axes[0][0].invert_yaxis()
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
         figure.supxlabel("bits per byte after : before", fontsize=9)
@@ -46,7 +47,7 @@ def draw(studies: list[dict[str, Any]], path: Path) -> None:
 
 
 def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
-    """One pair: tokxfer's defaults filled, its best k open, mergekit's best square."""
+    """One pair: tokxfer's defaults as discs, mergekit's best as squares."""
     runs = study["runs"]
     series = (
         ("tokxfer", OURS, "o", OURS, [pages.only(runs, "tokxfer", name) for name in methods]),
@@ -69,7 +70,7 @@ def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
     axis.set_xscale("log")
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_title(study["pair"], fontsize=8)
-    axis.grid(axis="x", which="both", color="0.92", linewidth=0.6)
+    axis.grid(axis="x", color="0.92", linewidth=0.6)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.tick_params(axis="y", length=0)

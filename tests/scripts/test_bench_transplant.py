@@ -1,0 +1,220 @@
+"""The benchmark of transplants measures what it says, keeps it, and fills its pages."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.tiny import TEXT, Tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "scripts" / "bench"
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def load() -> Iterator[Load]:
+    """Imports a module of the benchmark as the script does, by its bare name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def bench(tiny: Tiny, load: Load) -> tuple[Callable[[], tuple[str, str]], Path]:
+    """Runs the script on a tiny pair, giving output and messages; the folder of what it writes."""
+    folder = tiny.fresh()
+    folder.mkdir()
+    base = tiny.model("llama", tokenizer="spbpe")
+    donor = tiny.model("llama", tokenizer="bytebpe", tied=False)
+    lines = [json.dumps({"text": text}) for text in TEXT[:3]]
+    (folder / "text.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    for name in ("README.md", "page.md"):
+        (folder / name).write_text("<!-- table:transplant -->\n<!-- /table -->\n")
+    arguments = [
+        *("--no-peer", "--threads", "1"),
+        *("--pairs", f"{base}:{donor}", f"{base}:absent", "--methods", "omp", "--ks", "4", "64"),
+        *("--text", str(folder / "text.jsonl"), "--cache", str(folder / "cache")),
+        *("--json", str(folder / "all.json"), "--plot", str(folder / "plots" / "ratios.svg")),
+        *("--readme", str(folder / "README.md"), "--page", str(folder / "page.md")),
+    ]
+
+    def run() -> tuple[str, str]:
+        with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as messages:
+            load("transplant").main(arguments)
+        return output.getvalue(), messages.getvalue()
+
+    return run, folder
+
+
+@pytest.fixture(scope="module")
+def first(bench: Any) -> tuple[tuple[str, str], dict[str, Any], Path]:
+    """What the first run said, the JSON that it wrote, and its folder."""
+    run, folder = bench
+    said = run()
+    return said, json.loads((folder / "all.json").read_text("utf-8")), folder
+
+
+@pytest.mark.slow
+def test_measures_the_default_and_every_k_that_the_width_allows(first: Any) -> None:
+    _, document, _ = first
+    study = document["pairs"][0]
+    assert [(run["method"], run["k"]) for run in study["runs"]] == [("omp", None), ("omp", 4)]
+    assert study["ks"] == [4]  # 64 is more than a third of the width
+
+
+@pytest.mark.slow
+def test_every_run_has_a_result_and_its_cost(first: Any) -> None:
+    _, document, _ = first
+    study = document["pairs"][0]
+    base = study["base_figures"]
+    for run in study["runs"]:
+        assert run["ratio"] == pytest.approx(run["bits_per_byte"] / base["bits_per_byte"])
+        assert run["ratio_stderr"] > 0
+        assert run["copied"] + run["approximated"] == 420
+        assert run["wall_seconds"] > 0
+        assert run["peak_bytes"] > 50e6
+
+
+@pytest.mark.slow
+def test_says_what_was_run_and_on_what(first: Any) -> None:
+    (output, _), document, _ = first
+    assert "scripts/bench/transplant.py --no-peer" in output
+    assert "seed 0, 1 threads" in output
+    assert document["text"]["documents"] == 3
+    assert document["text"]["sha256"][:16] in output
+    assert "torch" in output
+
+
+@pytest.mark.slow
+def test_leaves_out_a_model_that_is_absent_with_a_remark(first: Any) -> None:
+    (_, messages), document, _ = first
+    assert "no model absent" in messages
+    assert len(document["pairs"]) == 1
+
+
+@pytest.mark.slow
+def test_fills_both_pages_and_shows_the_picture_on_them(first: Any) -> None:
+    (output, _), _, folder = first
+    page = (folder / "page.md").read_text("utf-8")
+    readme = (folder / "README.md").read_text("utf-8")
+    assert output.strip().splitlines()[0] in page
+    assert "| **omp** |" in readme
+    for text in (page, readme):
+        assert "](plots/ratios.svg)" in text
+    assert "<svg" in (folder / "plots" / "ratios.svg").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_second_run_measures_nothing_again(bench: Any, first: Any) -> None:
+    run, folder = bench
+    before = {file: file.stat().st_mtime_ns for file in (folder / "cache").glob("*.json")}
+    assert run()[0] == first[0][0]
+    after = {file: file.stat().st_mtime_ns for file in (folder / "cache").glob("*.json")}
+    assert before == after
+    assert len(before) == 3
+
+
+def made(tool: str, method: str, bits: float, **other: Any) -> dict[str, Any]:
+    """One measurement; the base has 2 bits per byte."""
+    settings = {"k": None, "named": False, "flags": [], "nats": [bits, 2 * bits]}
+    costs = {"copied": 1, "approximated": 2, "wall_seconds": 1.0, "cpu_seconds": 1.0, "tokens": 9}
+    figures = {"bits_per_byte": bits, "ratio": bits / 2, "ratio_stderr": 0.1, "peak_bytes": 1e6}
+    return {"tool": tool, "method": method} | settings | costs | figures | other
+
+
+@pytest.fixture
+def raced() -> dict[str, Any]:
+    """A pair in which both tools took part."""
+    return {
+        "pair": "a ← b",
+        "ks": [4, 8],
+        "base_figures": {"bits_per_byte": 2.0, "tokens": 5, "nats": [2.0, 4.0]},
+        "runs": [
+            made("tokxfer", "omp", 3.0),
+            made("tokxfer", "omp", 2.9, k=4),
+            made("tokxfer", "omp", 2.8, k=8),
+            made("tokxfer", "mean", 5.0),
+            made("mergekit", "omp", 3.2, k=4),
+            made("mergekit", "omp", 3.4, k=8),
+            made("mergekit", "omp", 3.1, k=4, named=True),
+            made("mergekit", "omp", 3.05, k=4, named=True, flags=["--magikarp"]),
+            {"tool": "mergekit", "method": "mean", "k": None, "named": False, "flags": [],
+             "failed": "RuntimeError: no"},
+        ],
+    }  # fmt: skip
+
+
+def test_tables_show_each_tool_at_its_default_and_its_best(
+    load: Load, raced: dict[str, Any]
+) -> None:
+    pages = load("transplant_page")
+    shown = {label: run["bits_per_byte"] for label, run in pages.picks(raced, detailed=True)[:-1]}
+    assert shown == {
+        "**omp**": 3.0,
+        "omp, best k (8)": 2.8,
+        "mergekit omp, best k (4, named, `--magikarp`)": 3.05,
+        "mergekit omp, as it comes (8)": 3.4,
+        "mean": 5.0,
+    }
+
+
+def test_a_run_that_failed_is_a_row_that_says_so(load: Load, raced: dict[str, Any]) -> None:
+    table = load("transplant_page").results([raced], detailed=False)
+    assert "| mergekit mean |  |  |  |  | failed: RuntimeError: no |" in table
+
+
+def test_ratios_by_k_are_those_without_other_flags(load: Load, raced: dict[str, Any]) -> None:
+    table = load("transplant_page").by_k([raced])
+    assert "| a ← b | tokxfer | 1.450 | 1.400 |" in table
+    assert "| a ← b | mergekit | 1.550 | 1.700 |" in table
+
+
+def test_the_duel_divides_the_bits_of_the_two_tools(load: Load, raced: dict[str, Any]) -> None:
+    line = load("transplant_page").duel([raced]).splitlines()[-1]
+    values = [float(cell.split("±")[0]) for cell in line.split("|")[2:-1]]
+    assert values == pytest.approx([3.0 / 3.4, 3.0 / 3.05, 2.8 / 3.05], abs=1e-3)
+
+
+def test_counts_are_read_from_the_first_matrix_in_the_log_of_mergekit(load: Load) -> None:
+    log = (
+        "Token Breakdown:\n  Exact matches: 7\n  Byte matches: 2\n  Tokens to approximate: 5\n"
+        "Token Breakdown:\n  Exact matches: 6\n  Tokens to approximate: 8\n"
+    )
+    counts = load("transplant_runs").told_by_mergekit(log)
+    assert counts == {"copied": 9, "approximated": 5}
+
+
+def test_memory_is_the_commands_own_however_large_its_starter(load: Load, tmp_path: Path) -> None:
+    held = bytearray(200 << 20)
+    held[:: 1 << 12] = bytes(len(held) >> 12 or 1).replace(b"\0", b"\1")
+    figures, _, _ = load("transplant_runs").timed([sys.executable, "-Ic", ""], tmp_path, 1)
+    assert figures["status"] == 0
+    assert 1e6 < figures["peak_bytes"] < 100e6
+
+
+def test_a_failed_command_is_told_by_its_last_words(load: Load, tmp_path: Path) -> None:
+    command = [sys.executable, "-Ic", "import sys; sys.exit('it broke')"]
+    figures, _, complaint = load("transplant_runs").timed(command, tmp_path, 1)
+    assert figures["status"] == 1
+    assert complaint.splitlines()[-1] == "it broke"
+
+
+@pytest.mark.slow
+def test_named_copies_say_the_class_of_the_family(load: Load, tiny: Tiny, tmp_path: Path) -> None:
+    naming = load("mergekit_naming")
+    folder = tiny.model("llama", tokenizer="spbpe")
+    copy = tmp_path / "named"
+    kind = naming.named_copy(folder, copy, Path(sys.executable))
+    config = json.loads((copy / "tokenizer_config.json").read_text("utf-8"))
+    assert (kind, config["tokenizer_class"]) == ("LlamaTokenizer", "LlamaTokenizerFast")
+    assert (copy / "model.safetensors").resolve() == (folder / "model.safetensors").resolve()
