@@ -1,4 +1,4 @@
-"""What tests of the transplant share: tensors read back, and copies of tokenizers with other ids."""
+"""What tests of the transplant share: tensors read back, tokenizers with other ids."""
 
 from __future__ import annotations
 
