@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ import torch
 from tokenizers import Tokenizer
 
 from tokxfer.checkpoints import ModelFolder, load_tokenizer, skeleton, validate_folder
-from tokxfer.errors import VerificationError
+from tokxfer.errors import TokxferError, VerificationError
 from tokxfer.vocabulary import Origin, VocabularyMap
 from tokxfer.workflows.samples import SAMPLES
 
 if TYPE_CHECKING:
     from tokxfer.workflows.planning import Plan
+
+HINT = "Nothing was written. Please report this with the output of 'tokxfer env'."
 
 
 @dataclass(frozen=True)
@@ -44,28 +47,33 @@ def check_result(
     Raises:
         VerificationError: One does not hold.
     """
+    try:
+        return tuple(judge(plan, folder, maps))
+    except VerificationError:
+        raise
+    except TokxferError as failure:
+        raise VerificationError(f"The result is not sound: {failure.message}", HINT) from failure
+
+
+def judge(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> Iterator[PostCondition]:
+    """Every post-condition in turn, as far as they hold; later ones build upon earlier ones."""
     result = ModelFolder.open(folder, trust_remote_code=plan.trust_remote_code)
-    checks = [
-        check_structure(plan, result),
-        check_copied_rows(plan, result, maps),
-        check_body(plan, result),
-        check_tokenizer(plan, folder),
-    ]
-    checks += [
-        PostCondition(f"folder: {check.name}", check.ok, check.detail)
-        for check in validate_folder(
-            folder,
-            trust_remote_code=plan.trust_remote_code,
-            memory_budget=plan.memory_budget,
-        )
-    ]
-    for check in checks:
-        if not check.ok:
-            raise VerificationError(
-                f"The result failed its check '{check.name}': {check.detail}.",
-                "Nothing was written. Please report this with the output of 'tokxfer env'.",
-            )
-    return tuple(checks)
+    yield require(check_structure(plan, result))
+    yield require(check_copied_rows(plan, result, maps))
+    yield require(check_body(plan, result))
+    yield require(check_tokenizer(plan, folder))
+    for check in validate_folder(
+        folder, trust_remote_code=plan.trust_remote_code, memory_budget=plan.memory_budget
+    ):
+        yield require(PostCondition(f"folder: {check.name}", check.ok, check.detail))
+
+
+def require(check: PostCondition) -> PostCondition:
+    """A check that holds; the failure of one that does not."""
+    if not check.ok:
+        detail = check.detail.removesuffix(".")
+        raise VerificationError(f"The result failed its check '{check.name}': {detail}.", HINT)
+    return check
 
 
 def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
@@ -96,17 +104,28 @@ def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
 def check_copied_rows(
     plan: Plan, result: ModelFolder, maps: dict[str, VocabularyMap]
 ) -> PostCondition:
-    """Rows of shared tokens equal the base's, bit for bit (after the change of dtype, if any)."""
+    """Rows of shared tokens equal the base's, bit for bit (after the change of dtype, if any).
+
+    So do the elements of the head's bias. Every other row is finite.
+    """
     before, after = plan.base.embeddings, result.embeddings
-    pairs = {"input": (before.input, after.input), "tied": (before.input, after.input)}
-    if before.output is not None and after.output is not None:
-        pairs["output"] = (before.output, after.output)
+    head = maps.get("output", maps.get("tied"))
+    names = {
+        "tied": (before.input, after.input),
+        "input": (before.input, after.input),
+        "output": (before.output, after.output),
+    }
+    compared = [(matrix, each, *names[matrix]) for matrix, each in maps.items()]
+    if before.bias is not None and head is not None:
+        compared.append(("bias", head, before.bias, after.bias))
     counted = 0
-    for matrix, vocabulary_map in maps.items():
-        old, new = (plan.base.read(pairs[matrix][0]), result.read(pairs[matrix][1]))
+    for matrix, vocabulary_map, old_name, new_name in compared:
+        if old_name is None or new_name is None:
+            return PostCondition("shared rows", False, f"the {matrix} matrix is gone")
+        old, new = plan.base.read(old_name), result.read(new_name)
         copied = np.isin(vocabulary_map.origins, (Origin.COPIED, Origin.ROLE))
         sources = vocabulary_map.indices[vocabulary_map.indptr[:-1][copied]]
-        expected = old[torch.from_numpy(sources)].to(new.dtype)
+        expected = old[torch.from_numpy(sources)].to(plan.dtype or old.dtype)
         found = new[torch.from_numpy(np.flatnonzero(copied))]
         if not same_bits(expected, found):
             return PostCondition("shared rows", False, f"rows of the {matrix} matrix differ")
