@@ -62,7 +62,7 @@ def test_a_model_given_its_own_tokenizer_does_not_change_a_bit(
 def test_no_method_touches_a_shared_row(tiny: Tiny, method: str) -> None:
     base, out = tiny.model("llama", tied=False, rows=448), tiny.fresh()
     report = tx.transplant(base, base, out, method=method)
-    assert report.rows == dict.fromkeys(("input", "output"), {"copied": 447, "role": 1})
+    assert report.rows == {key: {"copied": 447, "role": 1} for key in ("input", "output")}
     before, after = tensors_of(base), tensors_of(out)
     assert all(same_bits(before[name], after[name]) for name in before)
 
@@ -198,7 +198,7 @@ def test_a_heads_bias_follows_its_rows(tiny: Tiny) -> None:
 
 
 def test_a_new_row_of_the_subword_method_is_the_mean_of_its_pieces(tiny: Tiny) -> None:
-    base, donor = tiny.model("llama"), tiny.model("llama", tokenizer="spbpe", tokens=440)
+    base, donor = tiny.model("llama"), tiny.model("llama", tokenizer="spbpe", tokens=480)
     out = tiny.fresh()
     tx.transplant(base, donor, out, method="subword")
     old, new = (Tokenizer.from_file(str(path / "tokenizer.json")) for path in (base, out))
@@ -208,7 +208,7 @@ def test_a_new_row_of_the_subword_method_is_the_mean_of_its_pieces(tiny: Tiny) -
         for name, token in new.get_vocab().items()
         if token not in shared and "<" not in name and name.isascii() and name.isalpha()
     ]
-    assert len(plain) > 3
+    assert plain
     for name, token in plain:
         pieces = old.encode(name, add_special_tokens=False).ids
         expected = matrix_of(base)[pieces].mean(dim=0)
