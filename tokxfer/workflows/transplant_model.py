@@ -152,10 +152,11 @@ def install(
         new_ids: New id by old id, for settings that name other tokens.
     """
     size = len(new.input)
+    padded = getattr(model.get_input_embeddings(), "padding_idx", None) is not None
     model.resize_token_embeddings(size, mean_resizing=False)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     embedding.weight.copy_(new.input)
-    if getattr(embedding, "padding_idx", None) is not None:
+    if padded:
         embedding.padding_idx = roles.get("pad")
     if new.output is not None:
         head.weight.copy_(new.output)
