@@ -41,13 +41,14 @@ def write_card(
 def licence_of(folder: Path) -> str | None:
     """The licence that a folder's own card names; None without a card or a licence."""
     from huggingface_hub import ModelCard
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     card = folder / "README.md"
     if not card.is_file():
         return None
     try:
         licence = ModelCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data
-    except ValueError:
+    except (ValueError, YAMLError):  # not UTF-8, or metadata that does not parse
         return None
     value = getattr(licence, "license", None)
     return value if isinstance(value, str) else None
