@@ -125,7 +125,7 @@ tags:
 {recipe.about}. {manifest["parameters"]:,} parameters: {recipe.layers} layers of width
 {recipe.width}, vocabulary {recipe.vocab_size:,}, context {recipe.context}. Trained on
 {manifest["tokens_seen"]:,} tokens with seed {recipe.seed} by `{manifest["command"]}`, to have
-small real models on which every example and test of tokxfer can run. It is no use for anything else.
+small real models on which every example and test of tokxfer can run. No use for anything else.
 
 Held-out bits per byte (± standard error over documents), on the first {HELD_OUT_BYTES:,}
 bytes:
