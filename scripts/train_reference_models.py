@@ -53,7 +53,10 @@ def main() -> None:
         work = options.work / name
         work.mkdir(parents=True, exist_ok=True)
         texts = options.text or [options.corpus / file for file in recipe.corpus]
-        held_out = options.held_out or [options.corpus / file for file in recipe.held_out]
+        held_out = options.held_out or [
+            *(options.corpus / file for file in recipe.held_out),
+            *data.undrawn_documents(recipe, texts, work),
+        ]
         tokenizer = data.train_tokenizer(recipe, texts, work)
         ids = data.encode_corpus(recipe, texts, tokenizer, work)
         weights = train.train(recipe, ids, tokenizer, work, threads=options.threads)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .recipes import Recipe
 
 TOKENIZER_BYTES = 20_000_000
+BYTES_PER_TOKEN = 5  # drawn for every token wanted: more than there are in one
 DIGITS_ONE_BY_ONE = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -42,20 +43,43 @@ def documents(path: Path) -> Iterator[str]:
 
 def mixed_documents(recipe: Recipe, texts: list[Path], total_bytes: int) -> Iterator[str]:
     """Documents of all files shuffled by the seed, `recipe.shares` of `total_bytes` from each."""
-    shares = recipe.shares if len(recipe.shares) == len(texts) else [1 / len(texts)] * len(texts)
     chosen: list[str] = []
     order = random.Random(recipe.seed)
-    for path, share in zip(texts, shares, strict=True):
-        pool = list(documents(path))
-        order.shuffle(pool)
-        taken = 0
-        for text in pool:
-            if taken > share * total_bytes:
-                break
-            chosen.append(text)
-            taken += len(text.encode())
+    for path, share in zip(texts, shares_of(recipe, texts), strict=True):
+        chosen += draw(path, share * total_bytes, order)[0]
     order.shuffle(chosen)
     yield from chosen
+
+
+def shares_of(recipe: Recipe, texts: list[Path]) -> list[float]:
+    """The share of each file in the training bytes: the recipe's, or equal ones."""
+    fits = len(recipe.shares) == len(texts)
+    return list(recipe.shares) if fits else [1 / len(texts)] * len(texts)
+
+
+def draw(path: Path, total_bytes: float, order: random.Random) -> tuple[list[str], list[str]]:
+    """A file's documents in random order: those up to the size wanted, and the rest."""
+    pool = list(documents(path))
+    order.shuffle(pool)
+    taken = 0
+    for count, text in enumerate(pool):
+        if taken > total_bytes:
+            return pool[:count], pool[count:]
+        taken += len(text.encode())
+    return pool, []
+
+
+def undrawn_documents(recipe: Recipe, texts: list[Path], work: Path) -> list[Path]:
+    """For files of `recipe.rest_held_out`, what training never drew, as JSONL files in `work`."""
+    order = random.Random(recipe.seed)
+    found = []
+    for path, share in zip(texts, shares_of(recipe, texts), strict=True):
+        rest = draw(path, share * recipe.tokens * BYTES_PER_TOKEN, order)[1]
+        if path.name in recipe.rest_held_out and rest:
+            found.append(work / f"never_drawn_{path.name.split('.')[0]}.jsonl")
+            with found[-1].open("w", encoding="utf-8") as stream:
+                stream.writelines(json.dumps({"text": text}) + "\n" for text in rest)
+    return found
 
 
 def train_tokenizer(recipe: Recipe, texts: list[Path], work: Path) -> Tokenizer:
@@ -175,7 +199,7 @@ def encode_corpus(
     with tqdm(
         total=recipe.tokens, desc=f"{recipe.name}: encoding", unit="tok", unit_scale=True
     ) as bar:
-        for text in mixed_documents(recipe, texts, recipe.tokens * 5):
+        for text in mixed_documents(recipe, texts, recipe.tokens * BYTES_PER_TOKEN):
             for piece in fill_in_the_middle(text, recipe, order):
                 ids = tokenizer.encode(piece, add_special_tokens=False).ids
                 row = [begin, *ids] if begin == end else [begin, *ids, end]

@@ -31,6 +31,7 @@ class Recipe:
     adam_rate: float = 3e-3
     seed: int = 0
     fim_share: float = 0.0  # share of documents rewritten as prefix, suffix, middle
+    rest_held_out: tuple[str, ...] = ()  # files of which what was not drawn is held out
     shares: tuple[float, ...] = field(default=())  # of the training bytes, per corpus file
 
     def replace(self, **changes: object) -> Recipe:
@@ -101,7 +102,8 @@ RECIPES = {
             about="Python code and seven languages beside English; byte-level BPE, single digits; "
             "fill-in-the-middle markers; untied",
             corpus=("code.jsonl.xz", "multilingual.jsonl.xz"),
-            held_out=("code_heldout.jsonl.xz", "multilingual_heldout.jsonl.xz"),
+            held_out=("multilingual_heldout.jsonl.xz",),
+            rest_held_out=("code.jsonl.xz",),
             family="bytelevel-digits",
             vocab_size=6144,
             specials=(
@@ -119,7 +121,7 @@ RECIPES = {
             kv_heads=5,
             hidden=448,
             tied=False,
-            tokens=5_000_000,
+            tokens=6_000_000,
             seed=3,
             fim_share=0.4,
             shares=(0.65, 0.35),
