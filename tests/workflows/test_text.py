@@ -104,9 +104,6 @@ def test_lines_behind_the_limit_are_not_looked_at(tmp_path: Path) -> None:
         ("a.txt.xz", b"rubbish", "is damaged: it cannot be decompressed"),
         ("a.txt.gz", b"rubbish", "is damaged: it cannot be decompressed"),
         ("a.txt.bz2", b"rubbish", "is damaged: it cannot be decompressed"),
-        ("a.txt.gz", gzip.compress(b"some text")[:-9], "is damaged: it cannot be decompressed"),
-        ("a.txt.bz2", bz2.compress(b"some text")[:-9], "is damaged: it cannot be decompressed"),
-        ("a.txt.xz", lzma.compress(b"some text")[:-9], "is damaged: it cannot be decompressed"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_a_sentence(
@@ -117,6 +114,14 @@ def test_what_cannot_be_read_is_said_in_a_sentence(
         list(read_documents(tmp_path / name))
     assert caught.value.message.startswith(str(tmp_path / name))
     assert sentence in caught.value.message
+
+
+@pytest.mark.parametrize(("suffix", "module"), [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+def test_a_compressed_file_cut_short_is_damaged(tmp_path: Path, suffix: str, module) -> None:
+    path = tmp_path / f"a.txt.{suffix}"
+    path.write_bytes(module.compress(b"some text")[:-9])
+    with pytest.raises(TokxferError, match="is damaged: it cannot be decompressed"):
+        list(read_documents(path))
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
