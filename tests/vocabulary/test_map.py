@@ -24,14 +24,19 @@ checked = settings(deadline=None, derandomize=True, max_examples=100)
 
 
 def build(rows: list) -> VocabularyMap:
-    return VocabularyMap.from_rows(
+    """A map with a weight of the mean that tells rows apart."""
+    mapped = VocabularyMap.from_rows(
         SOURCE,
         [([i for i, _ in row], [float(w) for _, w in row], origin) for row, origin in rows],
     )
+    means = [len(row) + 0.5 * origin for row, origin in rows]
+    return dataclasses.replace(mapped, mean_weights=np.array(means, dtype=np.float32))
 
 
 def dense(mapped: VocabularyMap) -> npt.NDArray[np.float32]:
-    matrix = np.zeros((mapped.rows, mapped.source_size), dtype=np.float32)
+    """The weights as a matrix, those of the mean row in its last column."""
+    matrix = np.zeros((mapped.rows, mapped.source_size + 1), dtype=np.float32)
+    matrix[:, -1] = mapped.means
     for place in range(mapped.rows):
         for index, weight in zip(*mapped.row(place), strict=True):
             matrix[place, index] += weight
@@ -82,7 +87,7 @@ def test_replacing_rows_is_assigning_to_a_matrix(rows: list, other: list, seed: 
 
 def test_copies_are_rows_of_one_source_each() -> None:
     mapped = VocabularyMap.copies(SOURCE, [3, 0, 3])
-    assert np.array_equal(dense(mapped), np.eye(SOURCE, dtype=np.float32)[[3, 0, 3]])
+    assert np.array_equal(dense(mapped), np.eye(SOURCE + 1, dtype=np.float32)[[3, 0, 3]])
     assert mapped.counts() == {"copied": 3}
     assert VocabularyMap.copies(SOURCE, [1], Origin.ROLE).counts() == {"role": 1}
 
@@ -139,6 +144,12 @@ def test_parts_that_do_not_fit_together_are_refused(
     parts = [np.array(part) for part in (indptr, [0, 1], weights, origins)]
     with pytest.raises(ValueError, match=r"fit together|as many starts"):
         VocabularyMap(SOURCE, *parts)
+
+
+def test_weights_of_the_mean_are_one_per_row() -> None:
+    parts = [np.array(part) for part in ([0, 1, 1], [3], [1.0], [0, 1])]
+    with pytest.raises(ValueError, match="2 rows need as many weights of the mean"):
+        VocabularyMap(SOURCE, *parts, mean_weights=np.zeros(1, dtype=np.float32))
 
 
 def test_maps_over_different_sources_are_not_stacked() -> None:

@@ -44,7 +44,11 @@ Examples:
     metavar="auto|NUMBER",
     help="omp: penalty on coefficients; auto takes what held-out anchors say.  [auto]",
 )
-@click.option("--tune/--no-tune", default=None, help="omp: let held-out anchors lower k.  [tune]")
+@click.option(
+    "--tune/--no-tune",
+    default=None,
+    help="omp: fit k and length to held-out anchors.  [tune]",
+)
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")

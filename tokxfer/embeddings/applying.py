@@ -33,7 +33,8 @@ def apply_map(
     weights = torch.tensor(map.weights, device=device)
     new = functional.embedding_bag(
         indices, rows.float(), starts, per_sample_weights=weights, mode="sum"
-    ).to(rows.dtype)
+    )
+    new = torch.addcmul(new, torch.tensor(map.means, device=device)[:, None], mean).to(rows.dtype)
     origins = map.origins
     place = _places(np.isin(origins, (Origin.MEAN, Origin.PADDING)), device)
     new[place] = mean.to(rows.dtype)

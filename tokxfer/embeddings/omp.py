@@ -12,7 +12,7 @@ from tokxfer.embeddings.problem import Problem, Solution
 from tokxfer.embeddings.subword import pieces_map
 from tokxfer.embeddings.tuning import choose
 from tokxfer.errors import UsageError, VocabularyError
-from tokxfer.sparse import omp
+from tokxfer.sparse import SparseCodes, omp
 from tokxfer.vocabulary import Origin, VocabularyMap
 
 
@@ -28,7 +28,8 @@ class OMP:
         k: Shared tokens per combination, at most.
         selection: "normalized" or "raw" correlation; "auto" chooses on held-out anchors.
         ridge: Penalty on the coefficients (see `tokxfer.sparse.omp`); "auto" chooses.
-        tune: Whether fewer than `k` may be taken where held-out anchors say so.
+        tune: Whether held-out anchors may also say that fewer than `k` are taken, and how long
+            new rows are.
 
     Source: "Training-Free Tokenizer Transplantation via Orthogonal Matching Pursuit" (2506.06607).
     """
@@ -78,10 +79,7 @@ class OMP:
             memory_budget=problem.memory_budget,
             advance=problem.advance,
         )
-        sources = problem.sources[problem.anchors]
-        coded = codes_map(
-            codes.support.cpu().numpy(), codes.coefficients.cpu().numpy(), sources, problem
-        )
+        coded = codes_map(codes, problem, choice.scale)
         whole = pieces_map(problem, problem.missing.tolist()).replace(
             np.flatnonzero(~problem.distrusted), coded
         )
@@ -89,20 +87,18 @@ class OMP:
         return Solution(whole, details=details, advanced=True)
 
 
-def codes_map(
-    support: np.ndarray[tuple[int, int], np.dtype[np.int64]],
-    coefficients: np.ndarray[tuple[int, int], np.dtype[np.float32]],
-    sources: np.ndarray[tuple[int], np.dtype[np.int64]],
-    problem: Problem,
-) -> VocabularyMap:
-    """Sparse codes over anchors as a map over the base's rows, places unused left out."""
+def codes_map(codes: SparseCodes, problem: Problem, scale: float) -> VocabularyMap:
+    """Sparse codes over anchors as a map over the base's rows, places unused left out.
+
+    A new row is m + scale · (Σ c b - m); m is the base's mean row.
+    """
+    support, coefficients = codes.support.cpu().numpy(), codes.coefficients.cpu().numpy()
     used = support >= 0
-    indptr = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
-    origins = np.where(used.any(axis=1), Origin.OMP, Origin.MEAN).astype(np.uint8)
     return VocabularyMap(
         source_size=len(problem.base_rows),
-        indptr=indptr,
-        indices=sources[support[used]],
-        weights=coefficients[used].astype(np.float32),
-        origins=origins,
+        indptr=np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64),
+        indices=problem.sources[problem.anchors][support[used]],
+        weights=(coefficients[used] * scale).astype(np.float32),
+        origins=np.where(used.any(axis=1), Origin.OMP, Origin.MEAN).astype(np.uint8),
+        mean_weights=np.full(len(used), 1.0 - scale, dtype=np.float32),
     )

@@ -33,6 +33,8 @@ class VocabularyMap:
         indices: [entries] source rows, int64; one may occur twice in a row, weights then add up.
         weights: [entries] float32.
         origins: [rows] `Origin`, uint8.
+        mean_weights: [rows] weight of the source's mean row in each row, float32, beside the
+            entries; by default 0. (A row of origin MEAN is the mean row itself, whatever it says.)
     """
 
     source_size: int
@@ -40,19 +42,25 @@ class VocabularyMap:
     indices: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
     origins: npt.NDArray[np.uint8]
+    mean_weights: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        if self.mean_weights is None:
+            object.__setattr__(self, "mean_weights", np.zeros(len(self.origins)))
         for name, dtype in (
             ("indptr", np.int64),
             ("indices", np.int64),
             ("weights", np.float32),
             ("origins", np.uint8),
+            ("mean_weights", np.float32),
         ):
             array = np.array(getattr(self, name), dtype=dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         if len(self.indptr) != len(self.origins) + 1:
             raise ValueError(f"{len(self.origins)} rows need as many starts and one end")
+        if len(self.means) != len(self.origins):
+            raise ValueError(f"{len(self.origins)} rows need as many weights of the mean")
         ends = (self.indptr[0], self.indptr[-1]) == (0, len(self.indices))
         if not ends or (np.diff(self.indptr) < 0).any() or len(self.weights) != len(self.indices):
             raise ValueError("row starts, indices and weights do not fit together")
@@ -109,6 +117,12 @@ class VocabularyMap:
         )
 
     @property
+    def means(self) -> npt.NDArray[np.float32]:
+        """[rows] weight of the mean row in each row."""
+        assert self.mean_weights is not None
+        return self.mean_weights
+
+    @property
     def rows(self) -> int:
         """Number of rows."""
         return len(self.origins)
@@ -128,7 +142,7 @@ class VocabularyMap:
         entries = np.repeat(self.indptr[order] - indptr[:-1], lengths) + np.arange(indptr[-1])
         return VocabularyMap(
             self.source_size, indptr, self.indices[entries], self.weights[entries],
-            self.origins[order],
+            self.origins[order], self.means[order],
         )  # fmt: skip
 
     def stack(self, other: VocabularyMap) -> VocabularyMap:
@@ -141,6 +155,7 @@ class VocabularyMap:
             np.concatenate([self.indices, other.indices]),
             np.concatenate([self.weights, other.weights]),
             np.concatenate([self.origins, other.origins]),
+            np.concatenate([self.means, other.means]),
         )
 
     def replace(self, row_ids: npt.ArrayLike, other: VocabularyMap) -> VocabularyMap:

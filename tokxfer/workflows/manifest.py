@@ -29,7 +29,8 @@ def write_manifest(
 
     `tokxfer.json` names for every new token of every matrix its origin and, for a row taken over
     as it was, the base's id. `tokxfer_provenance.npz` holds the maps in compressed sparse rows:
-    `<matrix>.indptr` [new tokens + 1], `<matrix>.indices` and `<matrix>.weights` [entries].
+    `<matrix>.indptr` [new tokens + 1], `<matrix>.indices` and `<matrix>.weights` [entries],
+    `<matrix>.mean_weights` [new tokens].
     """
     provenance = {}
     arrays: dict[str, Any] = {}
@@ -47,6 +48,7 @@ def write_manifest(
         arrays[f"{matrix}.indptr"] = vocabulary_map.indptr
         arrays[f"{matrix}.indices"] = vocabulary_map.indices
         arrays[f"{matrix}.weights"] = vocabulary_map.weights
+        arrays[f"{matrix}.mean_weights"] = vocabulary_map.means
     document = {
         "schema_version": 1,
         "inputs": dict(inputs),
