@@ -131,6 +131,11 @@ def test_an_input_is_recognised_through_a_link(tmp_path: Path) -> None:
         check_target(tmp_path / "link" / "out", force=True, forbidden=[tmp_path / "base"])
 
 
+def test_a_path_that_ends_in_dots_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="cannot be an output folder"):
+        check_target(tmp_path / "x" / "..", force=True)
+
+
 def test_the_root_is_no_output() -> None:
     with pytest.raises(FolderError, match="cannot be an output"):
         check_target(Path("/"), force=True)

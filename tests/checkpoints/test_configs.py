@@ -48,6 +48,11 @@ def test_a_vocabulary_without_eos_gets_none_from_the_old_list() -> None:
     assert new["eos_token_id"] is None
 
 
+def test_a_list_that_has_the_new_eos_already_keeps_its_order() -> None:
+    new = rewrite_generation_config({"eos_token_id": [5, 2]}, roles={"eos": 2}, ids={5: 5, 2: 2})
+    assert new == {"eos_token_id": [5, 2]}
+
+
 def test_several_new_eos_ids_are_listed() -> None:
     new = rewrite_config(LLAMA, vocab_size=500, roles={"eos": [11, 12]}, tied=False)
     assert new["eos_token_id"] == [11, 12]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import Tiny
 from tests.workflows.transplants import json_of, matrix_of, same_bits, tensors_of
@@ -335,6 +337,35 @@ def broken_tokenizer(tiny: Tiny, base: Path, donor: Path) -> list[object]:
     return [base, broken, "-m", "mean"]
 
 
+def changed_weights(
+    which: str, **values: torch.Tensor | None
+) -> Callable[[Tiny, Path, Path], list[object]]:
+    """A base or donor of one file, with tensors exchanged or (None) taken away."""
+
+    def make(tiny: Tiny, base: Path, donor: Path) -> list[object]:
+        broken = tiny.copy(tiny.model("llama", tied=False, seed=4))
+        stored = load_file(broken / "model.safetensors")
+        stored |= {name.replace("__", "."): tensor for name, tensor in values.items()}
+        kept = {name: tensor for name, tensor in stored.items() if tensor is not None}
+        save_file(kept, broken / "model.safetensors", metadata={"format": "pt"})
+        return [broken, donor] if which == "base" else [base, broken]
+
+    return make
+
+
+def only(*files: str) -> Callable[[Tiny, Path, Path], list[object]]:
+    """A donor with a tokenizer and what else a folder of another kind holds."""
+
+    def make(tiny: Tiny, base: Path, donor: Path) -> list[object]:
+        del donor
+        folder = tiny.copy(tiny.tokenizer("spbpe", bare=True))
+        for name in files:
+            (folder / name).write_text("{}")
+        return [base, folder]
+
+    return make
+
+
 def with_options(*options: object) -> Callable[[Tiny, Path, Path], list[object]]:
     def make(tiny: Tiny, base: Path, donor: Path) -> list[object]:
         del tiny
@@ -361,12 +392,22 @@ def with_options(*options: object) -> Callable[[Tiny, Path, Path], list[object]]
         (bare_donor, 1, "needs the donor's weights"),
         (slow_donor, 1, "slow tokenizer"),
         (broken_tokenizer, 1, "tokenizer.json"),
+        (changed_weights("base", lm_head__weight=torch.ones(400, 16)), 1, "the shape [400, 16]"),
+        (changed_weights("donor", lm_head__weight=torch.ones(400, 16)), 1, "the shape [400, 16]"),
+        (changed_weights("base", model__norm__weight=None), 1, "such as model.norm.weight"),
+        (changed_weights("donor", model__norm__weight=torch.ones(3)), 1, "has the shape [3]"),
+        (only("adapter_config.json", "adapter_model.safetensors"), 1, "holds an adapter"),
+        (only("pytorch_model.bin"), 1, "has no config.json"),
+        (only("model.gguf"), 1, "is in GGUF format"),
         (with_options("-k", 0), 2, "k is 0"),
         (with_options("-m", "magic"), 2, "There is no method 'magic'"),
         (with_options("-m", "mean", "-k", 3), 2, "has no option 'k'"),
         (with_options("--selection", "best"), 2, "There is no selection 'best'"),
         (with_options("--ridge", "much"), 2, "'much' is no number"),
         (with_options("--ridge", "-1"), 2, "cannot be negative"),
+        (with_options("--ridge", "nan"), 2, "must be finite"),
+        (with_options("--ridge", "inf"), 2, "must be finite"),
+        (with_options("--pad-to-multiple-of", 10**12), 2, "more than the 440 rows"),
         (with_options("--pad-to-multiple-of", 0), 2, "--pad-to-multiple-of is 0"),
         (with_options("--max-shard-size", "big"), 2, "'big' is not a size"),
         (with_options("--memory-budget", "none"), 2, "'none' is not a size"),
@@ -389,6 +430,45 @@ def test_wrong_inputs_get_one_sentence_and_write_nothing(
     first, second, *options = make(tiny, base, donor)
     done = run(first, second, out, *options, *(["--dry-run"] if dry else []))
     assert_refused(*done, out, expected, sentence)
+
+
+@pytest.mark.parametrize("which", ["base", "donor"])
+def test_rows_that_are_not_finite_are_refused(
+    run: Run, tiny: Tiny, base: Path, donor: Path, out: Path, which: str
+) -> None:
+    folder = tiny.copy({"base": base, "donor": donor}[which])
+    stored = load_file(folder / "model.safetensors")
+    name = next(name for name in stored if name.endswith(("embed_tokens.weight", "wte.weight")))
+    stored[name][7, 3] = float("nan")
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    done = run(*((folder, donor) if which == "base" else (base, folder)), out, "-q")
+    assert_refused(*done, out, 1, f"Row 7 of {name} in {folder} has numbers that are not finite.")
+
+
+def test_offline_reaches_both_models(
+    run: Run, base: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokxfer.checkpoints import ModelFolder
+    from tokxfer.workflows import planning
+
+    seen = []
+
+    def opened(name: str, **options: Any) -> ModelFolder:
+        seen.append((name, options["offline"]))
+        return real(base)
+
+    def resolved(name: str, **options: Any) -> tuple[Path, None]:
+        seen.append((name, options["offline"]))
+        return base, None
+
+    real = ModelFolder.open
+    monkeypatch.setattr(ModelFolder, "open", opened)
+    monkeypatch.setattr(planning, "resolve", resolved)
+    for options in ((), ("--offline",)):
+        assert run("org/a", "org/b", out, "--dry-run", *options)[0] == 0
+    assert seen == [
+        (name, offline) for offline in (False, True) for name in ("org/a", "org/b", "org/b")
+    ]
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=str)

@@ -122,6 +122,24 @@ def test_the_word_start_mark_is_a_space_wherever_it_stands() -> None:
     assert not any("▁".encode() in token for token in known.tokens)
 
 
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer", "decoder"])
+def test_only_what_stands_for_a_space_is_the_word_start_mark(tmp_path: Path, part: str) -> None:
+    """Text that a normalizer turns into spaces is no mark, whatever comes first."""
+    content = content_of("sentencepiece_bpe")
+    broken = {"type": "Replace", "pattern": {"String": "<br>"}, "content": " "}
+    steps = content["normalizer"]["normalizers"]
+    content["normalizer"]["normalizers"] = [broken, *steps]
+    if part == "decoder":  # the mark is then known from the decoder alone
+        content["normalizer"] = broken
+    if part == "pre_tokenizer":
+        content["normalizer"], content["decoder"] = broken, None
+        content["pre_tokenizer"] = {
+            "type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False,
+        }  # fmt: skip
+    known = read_vocabulary(write(tmp_path, content))
+    assert known.tokens == vocabulary("sentencepiece_bpe").tokens
+
+
 def test_a_wordpiece_token_starts_a_word_unless_it_continues_one() -> None:
     known = vocabulary("word_piece")
     assert known.tokens[known.names.index("the")] == b" the"

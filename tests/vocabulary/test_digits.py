@@ -88,6 +88,22 @@ def test_digits_that_cannot_be_spelled_have_no_policy(tmp_path: Path) -> None:
     assert read_vocabulary(write(tmp_path, content)).digits == "none"
 
 
+@pytest.mark.parametrize("kind", ["WordPiece", "Unigram"])
+def test_a_tokenizer_that_cannot_encode_digits_at_all_has_no_policy(
+    tmp_path: Path, kind: str
+) -> None:
+    """Neither has an unknown token, which the tokenizers library answers with an exception."""
+    model = {
+        "WordPiece": {
+            "type": kind, "vocab": {"a": 0}, "unk_token": "[UNK]", "max_input_chars_per_word": 9,
+            "continuing_subword_prefix": "##",
+        },
+        "Unigram": {"type": kind, "vocab": [["a", -1.0]], "unk_id": None},
+    }[kind]  # fmt: skip
+    path = write(tmp_path, {"version": "1.0", "model": model, "added_tokens": []})
+    assert read_vocabulary(path).digits == "none"
+
+
 def test_two_learned_policies_may_cut_differently() -> None:
     other = ByteVocabulary.from_tokenizer(byte_level(vocab_size=300))
     known = vocabulary("byte_level")

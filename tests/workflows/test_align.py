@@ -11,7 +11,7 @@ import pytest
 import tokxfer
 from tests.families import FAMILIES
 from tests.vocabulary.vocabularies import PAIRS, added, small_bpe, vocabulary, write
-from tokxfer.errors import FolderError, TokxferError, UsageError
+from tokxfer.errors import FolderError, TokxferError, UsageError, VocabularyError
 from tokxfer.vocabulary import Kind, MatchKind, match
 from tokxfer.workflows.align import AlignmentReport, align, align_vocabularies, batches
 
@@ -66,6 +66,14 @@ def test_the_texts_share_is_that_of_its_tokens_one_by_one(base: str, donor: str)
     assert text.byte_coverage == sum(map(lengths.get, shared)) / sum(map(lengths.get, tokens))
     assert text.donor.tokens == len(tokens)
     assert text.base.tokens == sum(len(one.encode(text)) for text in DOCUMENTS)
+
+
+def test_a_text_that_a_tokenizer_cannot_encode_is_explained(tmp_path: Path) -> None:
+    content = {"model": {"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": None}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0"} | content))
+    (tmp_path / "text.txt").write_text("b")
+    with pytest.raises(VocabularyError, match="cannot encode the text"):
+        align(tmp_path, tmp_path, text=tmp_path / "text.txt")
 
 
 def test_fertility_is_per_byte_and_per_word() -> None:

@@ -53,7 +53,12 @@ def test_every_input_is_recorded_with_its_hash(transplanted: tuple[Path, Path, P
         assert inputs[part]["name"] == folder.name
         assert inputs[part]["revision"] is None
         hashes = inputs[part]["sha256"]
-        assert {"config.json", "tokenizer.json", "model.safetensors"} <= hashes.keys()
+        assert {
+            "config.json",
+            "generation_config.json",
+            "tokenizer.json",
+            "model.safetensors",
+        } <= hashes.keys()
         for name, digest in hashes.items():
             assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
@@ -90,6 +95,11 @@ def test_options_are_recorded_as_resolved(transplanted: tuple[Path, Path, Path])
         "trust_remote_code": False,
     }
     assert document["result"]["rows_after"] == 448
+    for matrix in ("input", "output"):
+        chosen = document["chosen"][matrix]
+        assert chosen["k"] <= 3
+        assert (chosen["selection"] in ("raw", "normalized"), chosen["ridge"]) == (True, 0.1)
+    assert document["versions"]["torch"] == torch.__version__
 
 
 def test_every_row_has_its_origin(transplanted: tuple[Path, Path, Path]) -> None:

@@ -114,12 +114,12 @@ DAMAGES: list[tuple[str, str, Damage, str]] = [
         tensors(lambda t: t.update(extra=torch.ones(1))),
         "extra was added",
     ),
-    ("a key less", "write_model", without(BODY), f"{BODY} is missing"),
+    ("a key less", "write_model", without(BODY), f"such as {BODY}"),
     (
         "another shape",
         "write_model",
         tensors(lambda t: t.update({BODY: t[BODY][:-1].clone()})),
-        f"{BODY} is",
+        f"{BODY} of",
     ),
     ("a matrix less", "write_model", without("lm_head.weight"), "head"),
     (

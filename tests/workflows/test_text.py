@@ -33,7 +33,12 @@ def test_json_lines_are_a_document_each(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [(".xz", lzma.compress), (".gz", gzip.compress), (".bz2", bz2.compress)],
+    [
+        (".xz", lzma.compress),
+        (".XZ", lzma.compress),
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+    ],
 )
 def test_compressed_files_are_read(tmp_path: Path, suffix: str, compress) -> None:
     lines, plain = tmp_path / f"a.jsonl{suffix}", tmp_path / f"a.txt{suffix}"

@@ -361,6 +361,29 @@ def test_configs_name_the_new_tokens(tiny: Tiny) -> None:
     assert config["hidden_size"] == json_of(base, "config.json")["hidden_size"]
 
 
+def test_every_end_that_the_donor_states_ends_generation(tiny: Tiny) -> None:
+    """A chat model stops at an end of turn as well, which only its generation config may say."""
+    donor = tiny.copy(tiny.tokenizer("chat"))
+    (donor / "generation_config.json").write_text('{"eos_token_id": [419, 417]}')
+    out = tiny.fresh()
+    tx.transplant(tiny.model("llama"), donor, out, method="subword")
+    assert json_of(out, "generation_config.json")["eos_token_id"] == [419, 417]
+
+
+def test_what_the_new_tokenizer_lacks_is_warned_of(tiny: Tiny) -> None:
+    donor = tiny.copy(tiny.tokenizer("spbpe"))
+    config = json_of(donor, "tokenizer_config.json")
+    config["added_tokens_decoder"] = {"420": {"content": "<|tool|>", "special": True}}
+    (donor / "tokenizer_config.json").write_text(json.dumps(config))
+    report = tx.transplant(
+        tiny.model("llama", tokenizer="chat"), donor, tiny.fresh(), method="mean"
+    )
+    assert any("tokenizer.json" in each and "<|tool|>" in each for each in report.warnings)
+    assert any(each.startswith("The chat template of ") for each in report.warnings)
+    report = tx.transplant(tiny.model(), tiny.tokenizer("spbpe"), tiny.fresh(), method="mean")
+    assert not any("template" in each or "lacks" in each for each in report.warnings)
+
+
 def test_several_ends_of_text_never_become_a_pad(tiny: Tiny) -> None:
     """The base's one special token begins, ends and pads; the donor has a token for each."""
     base = tiny.model("llama", eos=[419, 418])

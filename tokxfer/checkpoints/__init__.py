@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokxfer.checkpoints.atomic import atomic_folder, check_target
+    from tokxfer.checkpoints.chattemplates import has_chat_template
     from tokxfer.checkpoints.configs import rewrite_config, rewrite_generation_config
     from tokxfer.checkpoints.devices import pick_device, pick_dtype
     from tokxfer.checkpoints.folder import ModelFolder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tokxfer.checkpoints.layout import EmbeddingLayout
     from tokxfer.checkpoints.loading import load_model, load_tokenizer, quiet_transformers
     from tokxfer.checkpoints.resolving import resolve
-    from tokxfer.checkpoints.roles import read_roles
+    from tokxfer.checkpoints.roles import read_roles, read_stop_ids
     from tokxfer.checkpoints.sizes import format_size, parse_size
     from tokxfer.checkpoints.skeletons import skeleton
     from tokxfer.checkpoints.soundness import Check, validate_folder
@@ -37,6 +38,7 @@ _HOMES = {
     "check_target": "atomic",
     "file_hash": "hashing",
     "format_size": "sizes",
+    "has_chat_template": "chattemplates",
     "load_model": "loading",
     "load_tokenizer": "loading",
     "parse_size": "sizes",
@@ -44,6 +46,7 @@ _HOMES = {
     "pick_dtype": "devices",
     "quiet_transformers": "loading",
     "read_roles": "roles",
+    "read_stop_ids": "roles",
     "resolve": "resolving",
     "rewrite_config": "configs",
     "rewrite_generation_config": "configs",
@@ -64,6 +67,7 @@ __all__ = [
     "check_target",
     "file_hash",
     "format_size",
+    "has_chat_template",
     "load_model",
     "load_tokenizer",
     "parse_size",
@@ -71,6 +75,7 @@ __all__ = [
     "pick_dtype",
     "quiet_transformers",
     "read_roles",
+    "read_stop_ids",
     "resolve",
     "rewrite_config",
     "rewrite_generation_config",

@@ -78,7 +78,7 @@ def check_target(out: Path | str, *, force: bool, forbidden: Iterable[Path] = ()
     """
     out = Path(out).expanduser()
     resolved = out.resolve()
-    if not resolved.name:
+    if not resolved.name or out.name == "..":
         raise FolderError(f"{out} cannot be an output folder.", "Give the path of a new folder.")
     for path in forbidden:
         other = Path(path).resolve()

@@ -45,6 +45,12 @@ def write_templates(templates: Mapping[str, str], target: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def has_chat_template(folder: Path) -> bool:
+    """Whether a folder brings a chat template, in a file or in its tokenizer's config."""
+    file = folder / "tokenizer_config.json"
+    return bool(read_templates(folder, read_json(file) if file.is_file() else {}))
+
+
 def markers(template: str) -> set[str]:
     """What a template writes in the spelling of special tokens: `<|im_start|>`."""
     return set(_MARKER.findall(template))

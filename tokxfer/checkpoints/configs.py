@@ -134,7 +134,8 @@ def _eos_ids(
     """
     found = [new] if isinstance(new, int) else list(new or [])
     if found and isinstance(old, list):
-        found += _translate(old, ids)
+        translated = _translate(old, ids)
+        found = translated if set(found) <= set(translated) else found + translated
     found = list(dict.fromkeys(found))
     return found[0] if len(found) == 1 else found or None
 

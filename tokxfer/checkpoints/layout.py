@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tokxfer.checkpoints.completeness import check_body, wrong_shape
 from tokxfer.checkpoints.folder import ModelFolder, text_config
 from tokxfer.checkpoints.hashing import tensor_hash
 from tokxfer.checkpoints.skeletons import CAUSAL_ONLY, build, parameter_shapes, skeleton
@@ -133,6 +134,11 @@ def find_layout(folder: ModelFolder) -> EmbeddingLayout:
             f"{rows:,} rows.",
             "Correct vocab_size: transformers cannot load the folder as it is.",
         )
+    for parameter, stored in zip(found.parameters, (inner, outer, bias), strict=True):
+        shape = folder.tensors[stored].shape if stored else ()
+        if stored and shape != found.shapes[parameter]:
+            raise wrong_shape(folder.name, stored, shape, found.shapes[parameter])
+    check_body(folder.name, found, folder.tensors)
     grown = _grown(found.model.config, found.shapes, type(found.model)) - found.aliases
     if found.parameters[2] and bias is None:
         grown.add(found.parameters[2])

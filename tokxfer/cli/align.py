@@ -93,7 +93,7 @@ def print_shared(report: AlignmentReport) -> None:
 
 
 def print_roles(roles: tuple[RoleMatch, ...]) -> None:
-    """Print the table of roles; of many markers only the first, the others are counted."""
+    """Print the table of roles; of many markers only the first, then the names of the others."""
     if not roles:
         return
     markers = [role for role in roles if role.role.startswith("marker:")]
@@ -109,8 +109,10 @@ def print_roles(roles: tuple[RoleMatch, ...]) -> None:
         ],
     )  # fmt: skip
     if hidden:
-        mean = sum(role.base_id is None for role in hidden)
-        click.echo(f"and {len(hidden):,} more markers, {mean:,} of which get the mean row (--json)")
+        mean = [str(role.donor_token) for role in hidden if role.base_id is None]
+        click.echo(f"and {len(hidden):,} more markers (--json has all)")
+        if mean:
+            click.echo(f"{len(mean):,} of these get the mean row: {' '.join(mean)}")
 
 
 def print_text(text: TextReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,8 +53,11 @@ class OMP:
             )
         if isinstance(self.ridge, str) and self.ridge != "auto":
             raise UsageError(f"The ridge {self.ridge!r} is no number.", "Use a number or auto.")
-        if not isinstance(self.ridge, str) and self.ridge < 0:
-            raise UsageError(f"The ridge is {self.ridge}; it cannot be negative.", "Use 0 or more.")
+        if not isinstance(self.ridge, str) and not 0 <= self.ridge < math.inf:
+            raise UsageError(
+                f"The ridge is {self.ridge}; it must be finite and cannot be negative.",
+                "Use 0.1, say.",
+            )
 
     def solve(self, problem: Problem) -> Solution:
         """Write the missing donor rows over the anchors, and distrusted ones by their pieces."""

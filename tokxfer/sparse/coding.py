@@ -157,7 +157,7 @@ def _check(
     if selection not in ("normalized", "raw"):
         raise UsageError(f"selection must be 'normalized' or 'raw', not {selection!r}")
     if not 0 <= ridge < math.inf:
-        raise UsageError(f"ridge must not be negative, but is {ridge}")
+        raise UsageError(f"ridge must be a finite number of at least 0, not {ridge}")
     if cap is not None and not cap > 0:
         raise UsageError(f"cap must be positive, not {cap}")
     if not 0 < tolerance < 1:

@@ -76,11 +76,12 @@ def digit_cuts(vocabulary: ByteVocabulary) -> tuple[tuple[int, ...], ...]:
         token: sum(byte in DIGITS for byte in bytes_of(name))
         for name, token in probe.get_vocab().items()
     }
-    cuts = []
-    for encoding in probe.encode_batch(list(RUNS), add_special_tokens=False):
-        counts = [digits_in[token] for token in encoding.ids]
-        cuts.append(tuple(count for count in counts if count))
-    return tuple(cuts)
+    try:
+        encodings = probe.encode_batch(list(RUNS), add_special_tokens=False)
+    except Exception:  # there are digits that it cannot spell, and no unknown token
+        return tuple(() for _ in RUNS)
+    counts = ([digits_in[token] for token in encoding.ids] for encoding in encodings)
+    return tuple(tuple(count for count in row if count) for row in counts)
 
 
 def digit_policy(cuts: tuple[tuple[int, ...], ...]) -> str:

@@ -109,11 +109,9 @@ def spelling_of(content: Mapping[str, Any], where: str) -> Spelling:
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
         raise VocabularyError(f"{where} holds no vocabulary: it is not a tokenizer.json.")
     kind = model_type(model)
-    steps = [
-        step
-        for part in ("normalizer", "pre_tokenizer", "decoder")
-        for step in components(content.get(part))
-    ]
+    parts = ("normalizer", "pre_tokenizer", "decoder")
+    writing, cutting, reading = (list(components(content.get(part))) for part in parts)
+    steps = [*writing, *cutting, *reading]
     byte_level = any(step["type"] == "ByteLevel" for step in steps)
     affix = model.get("end_of_word_suffix") or model.get("continuing_subword_prefix")
     if kind == "BPE" and affix:
@@ -129,7 +127,7 @@ def spelling_of(content: Mapping[str, Any], where: str) -> Spelling:
     return Spelling(
         model=kind,
         byte_level=byte_level,
-        mark=None if byte_level else word_start_mark(steps),
+        mark=None if byte_level else word_start_mark([*writing, *cutting], reading),
         byte_fallback=not byte_level
         and (bool(model.get("byte_fallback")) or any(s["type"] == "ByteFallback" for s in steps)),
         continuation=(model.get("continuing_subword_prefix") or "##")
@@ -165,17 +163,21 @@ def replaces(step: Mapping[str, Any]) -> tuple[str | None, str]:
     return (step.get("pattern") or {}).get("String"), str(step.get("content", ""))
 
 
-def word_start_mark(steps: list[Mapping[str, Any]]) -> str | None:
-    """The character that stands for a space in token names."""
-    for step in steps:
+def word_start_mark(before: list[Mapping[str, Any]], after: list[Mapping[str, Any]]) -> str | None:
+    """The character that stands for a space in token names.
+
+    Args:
+        before: The steps before the model, which write spaces as marks.
+        after: The steps of the decoder, which write marks as spaces.
+    """
+    for step in (*before, *after):
         if step["type"] == "Metaspace":
             return str(step.get("replacement", "▁"))
-        if step["type"] == "Replace":
-            old, new = replaces(step)
-            if old == " " and new.strip():
-                return new
-            if new == " " and old and old.strip():
-                return old
+    replaced = [replaces(step) for step in before if step["type"] == "Replace"]
+    returned = [replaces(step)[::-1] for step in after if step["type"] == "Replace"]
+    for space, mark in (*replaced, *returned):
+        if space == " " and mark and mark.strip():
+            return mark
     return None
 
 

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokxfer.errors import VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, RoleMatch, match
 from tokxfer.vocabulary import read_vocabulary as read
 from tokxfer.workflows.text import read_documents
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 BATCH_CHARACTERS = 1_000_000
 
@@ -218,7 +222,7 @@ def weigh(
     with progress_bar(None, "Reading the text", "B", progress) as bar:
         for batch in batches(documents):
             for counts, vocabulary in ((base_counts, base), (donor_counts, donor)):
-                for row in vocabulary.tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+                for row in encode(vocabulary, batch):
                     counts += np.bincount(row.ids, minlength=len(counts))
             read_now = sum(len(text.encode()) for text in batch)
             total += len(batch)
@@ -236,6 +240,21 @@ def weigh(
         base=fertility(base, base_counts, size, words),
         donor=fertility(donor, donor_counts, size, words),
     )
+
+
+def encode(vocabulary: ByteVocabulary, batch: list[str]) -> list[Encoding]:
+    """Encode texts without special tokens.
+
+    Raises:
+        VocabularyError: The tokenizer cannot spell a text, and has no unknown token.
+    """
+    try:
+        return vocabulary.tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+    except Exception as failure:  # tokenizers raises plain exceptions
+        raise VocabularyError(
+            f"{vocabulary.source.name} cannot encode the text: {failure}.",
+            "Its tokenizer.json is damaged: it needs an unknown token, or one for every byte.",
+        ) from failure
 
 
 def fertility(vocabulary: ByteVocabulary, counts: Any, size: int, words: int) -> Fertility:

@@ -103,6 +103,11 @@ def version(package: str) -> str | None:
         return None
 
 
+def versions() -> dict[str, str | None]:
+    """The versions that a result depends on, by package."""
+    return {name: version(name) for name in ("tokxfer", "torch", "transformers", "tokenizers")}
+
+
 def usable_cpus() -> int:
     """Processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -22,11 +22,13 @@ def write_manifest(
     *,
     inputs: Mapping[str, Any],
     options: Mapping[str, Any],
+    versions: Mapping[str, str | None],
     result: Mapping[str, Any],
     assemblies: Mapping[str, Assembly],
 ) -> None:
     """Write the manifest, and beside it the combinations themselves.
 
+    `options` are those asked for, `chosen` what the method made of them for each matrix.
     `tokxfer.json` names for every new token of every matrix its origin and, for a row taken over
     as it was, the base's id. `tokxfer_provenance.npz` holds the maps in compressed sparse rows:
     `<matrix>.indptr` [new tokens + 1], `<matrix>.indices` and `<matrix>.weights` [entries],
@@ -53,6 +55,8 @@ def write_manifest(
         "schema_version": 1,
         "inputs": dict(inputs),
         "options": dict(options),
+        "chosen": {matrix: dict(assembly.details) for matrix, assembly in assemblies.items()},
+        "versions": dict(versions),
         "result": dict(result),
         "origins": {int(origin): origin.name.lower() for origin in Origin},
         "provenance": provenance,

@@ -123,28 +123,26 @@ def rebuild_bias(bias: torch.Tensor, assembly: Assembly) -> torch.Tensor:
     return apply_map(assembly.map, column, mean=mean, outside=outside)[:, 0]
 
 
-def check_needs(
-    method: Method,
-    match: Match,
-    base: ByteVocabulary,
-    base_rows: int,
-    *,
-    donor_weights: bool,
-    donor_name: str,
-) -> None:
-    """Say what a method lacks, before any work.
+def check_donor(method: Method, *, donor_name: str, weights: bool) -> None:
+    """Say at once that a method needs weights where the donor has none.
 
     Raises:
-        UnsupportedError: The method needs donor weights, and the donor is a bare tokenizer.
-        VocabularyError: There are no shared tokens to learn from, or ordinary tokens of the base
-            have no row.
+        UnsupportedError: The donor is a bare tokenizer.
     """
-    if "donor weights" in method.needs and not donor_weights:
+    if "donor weights" in method.needs and not weights:
         raise UnsupportedError(
             f"The method {method.name!r} needs the donor's weights, and {donor_name} is a bare "
             "tokenizer.",
             "Give a model folder as DONOR, or use a method without donor weights: -m subword.",
         )
+
+
+def check_vocabularies(match: Match, base: ByteVocabulary, base_rows: int) -> None:
+    """Say before any work why two vocabularies do not do.
+
+    Raises:
+        VocabularyError: They share no token, or ordinary tokens of the base have no row.
+    """
     beyond = [
         token_id
         for token_id in range(base_rows, base.size)

@@ -20,7 +20,9 @@ from tokxfer.checkpoints import (
 from tokxfer.embeddings import Method, build_method
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
-from tokxfer.workflows.matrices import check_needs
+from tokxfer.workflows.matrices import check_donor, check_vocabularies
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".gguf")
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,6 @@ def plan_transplant(
     base_folder = ModelFolder.open(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
-    refuse_other(base_folder)
     donor_path, commit = resolve(
         donor, revision=donor_revision, offline=offline, weights="donor weights" in chosen.needs
     )
@@ -158,17 +159,12 @@ def plan_transplant(
         donor_folder = ModelFolder.open(
             donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
         )
+    check_donor(chosen, donor_name=str(donor), weights=donor_folder is not None)
     base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)
     matched = match(base_vocabulary, donor_vocabulary)
-    check_needs(
-        chosen,
-        matched,
-        base_vocabulary,
-        base_folder.embeddings.rows,
-        donor_weights=donor_folder is not None,
-        donor_name=str(donor),
-    )
+    check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
+    refuse_other(base_folder)
     return Plan(
         base=base_folder,
         donor=donor_folder,
@@ -192,8 +188,16 @@ def plan_transplant(
 
 
 def is_bare(path: Path) -> bool:
-    """Whether a path is a tokenizer without a model: a file, or a folder without config.json."""
-    return path.is_file() or (path.is_dir() and not (path / "config.json").exists())
+    """Whether a path is a tokenizer and no model: a file, or a folder without config or weights.
+
+    An adapter, pickled weights or GGUF are no bare tokenizer: opening them says what they are.
+    """
+    if not path.is_dir():
+        return path.is_file() and path.suffix != ".gguf"
+    files = {entry.name for entry in path.iterdir()}
+    return not files & {"config.json", "adapter_config.json"} and not any(
+        name.endswith(WEIGHTS) for name in files
+    )
 
 
 def refuse_other(base: ModelFolder) -> None:
@@ -223,13 +227,18 @@ def new_size(matched: Match, base_rows: int, multiple: int | None) -> int:
     """Rows of the new matrices: one per id, rounded up; a vocabulary onto itself keeps its padding.
 
     Raises:
-        UsageError: `multiple` is below 1.
+        UsageError: `multiple` is below 1, or more than there are rows.
     """
     if multiple is not None and multiple < 1:
         raise UsageError(
             f"--pad-to-multiple-of is {multiple}; rows come in whole numbers.", "Use 64, say."
         )
     ids = len(matched.base_ids)
+    if multiple is not None and multiple > max(ids, base_rows):
+        raise UsageError(
+            f"--pad-to-multiple-of is {multiple:,}, more than the {max(ids, base_rows):,} rows.",
+            "Use 64, say.",
+        )
     if multiple is None and is_identity(matched):
         return max(ids, base_rows)
     step = multiple or 1

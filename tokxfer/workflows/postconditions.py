@@ -19,7 +19,10 @@ from tokxfer.workflows.samples import SAMPLES
 if TYPE_CHECKING:
     from tokxfer.workflows.planning import Plan
 
-HINT = "Nothing was written. Please report this with the output of 'tokxfer env'."
+HINT = (
+    "Nothing was written. If 'tokxfer validate' finds the base sound, please report this with the "
+    "output of 'tokxfer env'."
+)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def read_documents(
             object with a text; the sentence names file and line.
     """
     path = Path(path)
-    kind = Path(path.stem).suffix if path.suffix in OPENERS else path.suffix
+    kind = Path(path.stem).suffix if path.suffix.lower() in OPENERS else path.suffix
     read = json_lines if kind.lower() in JSON_LINES else whole_text
     count = 0
     try:
@@ -105,7 +105,7 @@ def not_utf8(path: Path, line: int) -> TokxferError:
 
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file for reading bytes, decompressed by its suffix."""
-    return OPENERS.get(path.suffix, open_plain)(path)
+    return OPENERS.get(path.suffix.lower(), open_plain)(path)
 
 
 def open_plain(path: Path) -> BinaryIO:

@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tokxfer.checkpoints import ModelFolder, atomic_folder
 from tokxfer.embeddings import Method
+from tokxfer.errors import FolderError
 from tokxfer.workflows.matrices import Matrices, Rebuilt, rebuild
 from tokxfer.workflows.planning import Plan, plan_transplant
 from tokxfer.workflows.progress import progress_bar
@@ -72,7 +75,11 @@ def carry_out(plan: Plan, *, progress: bool = False) -> TransplantReport:
 def compute(plan: Plan, progress: bool) -> Rebuilt:
     """The new matrices, on the base's dtype."""
     base = read_matrices(plan.base).to(plan.device)
-    donor = None if plan.donor is None else read_matrices(plan.donor).to(plan.device)
+    check_finite(plan.base, base, plan.base.embeddings.rows)
+    donor = None
+    if plan.donor is not None:
+        donor = read_matrices(plan.donor).to(plan.device)
+        check_finite(plan.donor, donor, plan.donor_vocabulary.size)
     new = int((plan.match.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {plan.method.name}", "row", progress) as bar:
         return rebuild(
@@ -87,6 +94,29 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
             memory_budget=plan.memory_budget,
             advance=bar.update,
         )
+
+
+def check_finite(folder: ModelFolder, matrices: Matrices, rows: int) -> None:
+    """Refuse a model whose first `rows` rows hold numbers that are not finite.
+
+    Raises:
+        FolderError: A row does.
+    """
+    layout = folder.embeddings
+    for name, matrix in (
+        (layout.input, matrices.input),
+        (layout.output, matrices.output),
+        (layout.bias, matrices.bias),
+    ):
+        if matrix is None:
+            continue
+        broken = ~torch.isfinite(matrix[:rows]).reshape(min(rows, len(matrix)), -1).all(dim=1)
+        if bool(broken.any()):
+            raise FolderError(
+                f"Row {int(broken.nonzero()[0]):,} of {name} in {folder.name} has numbers that "
+                "are not finite.",
+                "Download the model again, or give one that is whole.",
+            )
 
 
 def read_matrices(folder: ModelFolder) -> Matrices:

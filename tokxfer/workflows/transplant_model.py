@@ -13,7 +13,8 @@ from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
 from tokxfer.embeddings import Method, build_method
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, match
-from tokxfer.workflows.matrices import Matrices, check_needs, rebuild
+from tokxfer.workflows.environment import versions
+from tokxfer.workflows.matrices import Matrices, check_donor, check_vocabularies, rebuild
 from tokxfer.workflows.planning import counterparts, new_size
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.transplant_report import TransplantReport, peak_memory
@@ -59,14 +60,8 @@ def transplant_model(
     donor_vocabulary = vocabulary_of(donor_tokenizer)
     matched = match(base_vocabulary, donor_vocabulary)
     base = matrices_of(model)
-    check_needs(
-        chosen,
-        matched,
-        base_vocabulary,
-        len(base.input),
-        donor_weights=donor_model is not None,
-        donor_name="the donor",
-    )
+    check_donor(chosen, donor_name="the donor", weights=donor_model is not None)
+    check_vocabularies(matched, base_vocabulary, len(base.input))
     size = new_size(matched, len(base.input), pad_to_multiple_of)
     donor = None
     if donor_model is not None and "donor weights" in chosen.needs:
@@ -93,6 +88,7 @@ def transplant_model(
         shared=matched.shared,
         rows={matrix: part.map.counts() for matrix, part in rebuilt.assemblies.items()},
         roles=tuple(dataclasses.asdict(role) for role in matched.roles),
+        versions=versions(),
         chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
         checks=(),
         seconds=time.perf_counter() - started,

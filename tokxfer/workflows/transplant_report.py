@@ -6,7 +6,7 @@ import dataclasses
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tokxfer.workflows.postconditions import PostCondition
@@ -27,6 +27,7 @@ class TransplantReport:
         rows: For each matrix, how many rows came about in which way.
         roles: The table of special tokens.
         chosen: For each matrix, what the method chose and measured.
+        versions: Of the packages it was made with.
         checks: The post-conditions, all of which held.
         warnings: What a user should know.
         seconds: Wall time.
@@ -49,6 +50,7 @@ class TransplantReport:
     chosen: Mapping[str, Mapping[str, Any]]
     checks: tuple[PostCondition, ...]
     warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str | None] = field(default_factory=dict)
     seconds: float = 0.0
     peak_bytes: int = 0
 

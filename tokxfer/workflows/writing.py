@@ -10,6 +10,9 @@ import torch
 
 from tokxfer.checkpoints import (
     ModelFolder,
+    WrittenTokenizer,
+    has_chat_template,
+    read_stop_ids,
     rewrite_config,
     rewrite_generation_config,
     write_model,
@@ -17,6 +20,7 @@ from tokxfer.checkpoints import (
 )
 from tokxfer.vocabulary import Origin
 from tokxfer.workflows.card import licence_of, write_card
+from tokxfer.workflows.environment import versions
 from tokxfer.workflows.manifest import file_hashes, write_manifest
 from tokxfer.workflows.matrices import Rebuilt
 from tokxfer.workflows.planning import Plan, counterparts
@@ -49,7 +53,10 @@ def write_transplant(
         ids=new_ids,
     )
     generation = rewrite_generation_config(
-        plan.base.generation_config, roles=roles, ids=new_ids, vocab_size=plan.size
+        plan.base.generation_config,
+        roles={**roles, **stop_ids(plan)},
+        ids=new_ids,
+        vocab_size=plan.size,
     )
     with progress_bar(plan.disk_bytes(), "weights", "B", progress) as bar:
         write_model(
@@ -62,14 +69,14 @@ def write_transplant(
             max_shard_size=plan.max_shard_size,
             advance=bar.update,
         )
-    write_tokenizer(
+    written = write_tokenizer(
         plan.donor_path,
         folder,
         roles=roles,
         max_length=plan.base.max_length,
         trust_remote_code=plan.trust_remote_code,
     )
-    warnings = describe(plan, folder, rebuilt)
+    warnings = describe(plan, folder, rebuilt) + tokenizer_warnings(plan, written)
     maps = {matrix: assembly.map for matrix, assembly in rebuilt.assemblies.items()}
     checks = check_result(plan, folder, maps)
     return make_report(plan, rebuilt, checks, warnings)
@@ -125,6 +132,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
             },
         },
         options=resolved_options(plan),
+        versions=versions(),
         result=plan.to_dict() | {"out": plan.out.name},
         assemblies=rebuilt.assemblies,
     )
@@ -137,6 +145,33 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     if mean:
         names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
         warnings.append(f"No counterpart in the base, so the mean row: {names}.")
+    return warnings
+
+
+def stop_ids(plan: Plan) -> dict[str, list[int]]:
+    """Several ids at which the donor's own configs end a text, as the role "eos"; else nothing."""
+    found = read_stop_ids(plan.donor_path) if plan.donor_path.is_dir() else []
+    return {"eos": found} if len(found) > 1 else {}
+
+
+def tokenizer_warnings(plan: Plan, written: WrittenTokenizer) -> list[str]:
+    """What the new tokenizer lacks of what the donor's configs promise, or of what the base had."""
+    warnings = []
+    if written.dropped:
+        warnings.append(
+            f"Left out, since tokenizer.json of {plan.donor_name} lacks them: "
+            f"{', '.join(written.dropped)}. AutoTokenizer gives them ids of their own there."
+        )
+    if written.plain_code:
+        warnings.append(
+            "AutoTokenizer would rebuild this tokenizer by the model's type, so the folder brings "
+            "a loader of five lines: give trust_remote_code=True when you load the tokenizer."
+        )
+    if not written.chat_template and has_chat_template(plan.base.path):
+        warnings.append(
+            f"The chat template of {plan.base_name} is gone: it is written in its old tokens, and "
+            f"{plan.donor_name} has none."
+        )
     return warnings
 
 
@@ -158,7 +193,13 @@ def donor_files(plan: Plan) -> list[Path]:
 def folder_files(folder: ModelFolder) -> list[Path]:
     """A model's config, tokenizer and weight files."""
     weights = sorted({info.file for info in folder.tensors.values()})
-    return [folder.path / "config.json", *folder.tokenizer_files(), *weights]
+    generation = folder.path / "generation_config.json"
+    return [
+        folder.path / "config.json",
+        *([generation] if generation.is_file() else []),
+        *folder.tokenizer_files(),
+        *weights,
+    ]
 
 
 def resolved_options(plan: Plan) -> dict[str, Any]:
@@ -195,6 +236,7 @@ def make_report(
         rows={matrix: assembly.map.counts() for matrix, assembly in assemblies.items()},
         roles=tuple(dataclasses.asdict(role) for role in plan.match.roles),
         chosen={matrix: dict(assembly.details) for matrix, assembly in assemblies.items()},
+        versions=versions(),
         checks=checks,
         warnings=tuple(warnings),
     )

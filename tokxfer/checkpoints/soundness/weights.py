@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 
+from tokxfer.checkpoints.completeness import check_body
 from tokxfer.checkpoints.refusals import refuse_config, refuse_folder
 from tokxfer.checkpoints.sizes import format_size
 from tokxfer.checkpoints.soundness.inspection import Inspection, Unsound
@@ -57,13 +58,7 @@ def check_weight_map(inspection: Inspection) -> str:
             "config.json names no architectures, so other programs cannot load the model."
         )
     located, _ = inspection.located, inspection.rows
-    head = {located.parameters[1], *(located.aliases if located.tied else ())}
-    missing = sorted(located.shapes.keys() - tensors.keys() - head)
-    unknown = tensors.keys() - located.shapes.keys()
-    if missing and not unknown:
-        raise Unsound(
-            f"{len(missing)} tensor(s) of the model are not stored, such as {missing[0]}."
-        )
+    check_body(path.name, located, tensors)
     formats = Counter(info.dtype for info in tensors.values()).most_common()
     files = {info.file.name for info in tensors.values()}
     if INDEX in {entry.name for entry in path.iterdir()}:
