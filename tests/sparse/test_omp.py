@@ -247,8 +247,8 @@ def test_gradients_autocast_and_precision_settings_do_not_leak(random: torch.Gen
     [
         ({"k": 0}, "k must be at least 1, not 0"),
         ({"selection": "longest"}, "'normalized' or 'raw', not 'longest'"),
-        ({"ridge": -0.1}, "ridge must not be negative"),
-        ({"ridge": math.nan}, "ridge must not be negative"),
+        ({"ridge": -0.1}, "ridge must be a finite number"),
+        ({"ridge": math.nan}, "ridge must be a finite number"),
         ({"cap": 0.0}, "cap must be positive"),
         ({"tolerance": 0.0}, "tolerance must lie between 0 and 1"),
         ({"atoms": torch.ones(4, 3)}, r"one width, not \(2, 5\) and \(4, 3\)"),

@@ -206,6 +206,15 @@ def test_added_tokens_get_the_ids_that_loading_gives_them(tmp_path: Path, entrie
     assert {name: token for token, name in enumerate(known.names)} == library
 
 
+def test_added_tokens_behind_a_vocabulary_with_gaps_get_the_librarys_ids(tmp_path: Path) -> None:
+    """The library counts on from the number of the model's tokens, whatever their ids."""
+    entries = [added(name, 20, special=True) for name in ("<x>", "d", "<y>")]
+    vocab = {"a": 11, "b": 10, "c": 0, "d": 7}
+    known = read_vocabulary(write(tmp_path, small_bpe(vocab, added_tokens=entries)))
+    library = known.tokenizer.get_vocab(with_added_tokens=True)
+    assert {name: token for token, name in enumerate(known.names) if name} == library
+
+
 def test_text_becomes_the_first_of_several_ids_with_the_same_bytes() -> None:
     known = vocabulary("sentencepiece_bpe")
     both = known.ids_of(b"e")

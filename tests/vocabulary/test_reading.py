@@ -12,6 +12,23 @@ from tokxfer.errors import FolderError, TokxferError, UnsupportedError, Vocabula
 from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content["normalizer"]["normalizers"][0].pop("type"),
+        lambda content: content["model"]["vocab"].update(x="y"),
+        lambda content: content["model"].update(merges=[5]),
+        lambda content: content["added_tokens"][0].pop("content"),
+        lambda content: content.update(added_tokens=7),
+    ],
+)
+def test_content_of_another_form_is_called_damaged(tmp_path: Path, damage) -> None:
+    content = content_of("sentencepiece_bpe")
+    damage(content)
+    with pytest.raises(VocabularyError, match="is damaged"):
+        read_vocabulary(write(tmp_path, content))
+
+
 def test_a_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     write(tmp_path, content_of("gemma"), tokenizer_config={"pad_token": "<eos>"})
     folder, file = read_vocabulary(tmp_path), read_vocabulary(tmp_path / "tokenizer.json")

@@ -38,6 +38,8 @@ def omp(
     Each step takes the atom that correlates most with what is left of the target, then fits all
     chosen atoms anew by least squares. A target is finished early when nothing worth taking is
     left: the residual, or the part of the new atom outside the span of the others, is negligible.
+    (With "raw" selection the new atom may be a long one that is negligible in this sense while
+    shorter ones are not; the target is finished all the same.)
     So k above the rank, repeated atoms, zero atoms and zero targets are harmless.
 
     The work is done in float32 (float64 for what is small) on the targets' device. Whether the

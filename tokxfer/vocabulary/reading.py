@@ -130,7 +130,30 @@ def build(
     path: Path | None = None,
     text: str | None = None,
 ) -> ByteVocabulary:
-    """Put bytes, kinds, names and roles together, from parsed content at `path` or in `text`."""
+    """Build a vocabulary from parsed content at `path` or in `text`.
+
+    Raises:
+        VocabularyError: The content is not that of a `tokenizer.json`.
+        UnsupportedError: Its tokens do not say which bytes they stand for.
+    """
+    try:
+        return put_together(content, config, name, path, text)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as failure:
+        raise VocabularyError(
+            f"{name} is damaged: its tokenizer.json is not built as the tokenizers library builds "
+            f"it ({type(failure).__name__}: {failure}).",
+            "Save the tokenizer again, or download it again.",
+        ) from failure
+
+
+def put_together(
+    content: Mapping[str, Any],
+    config: Mapping[str, Any],
+    name: str,
+    path: Path | None,
+    text: str | None,
+) -> ByteVocabulary:
+    """Put bytes, kinds, names and roles together."""
     spelling = spelling_of(content, name)
     source = Source(
         name,
@@ -190,6 +213,7 @@ def place_added(
         if not name:
             continue
         if name not in ids:
-            ids[name] = max(following, 1 + max(placed, default=-1))
+            ids[name] = following
+            following += 1
         placed[ids[name]] = entry
     return placed
