@@ -164,6 +164,15 @@ def test_options_reach_the_method_and_the_writer(
     assert {str(tensor.dtype) for tensor in tensors_of(out).values()} == {"torch.bfloat16"}
 
 
+def test_a_decay_reaches_its_method(run: Run, base: Path, donor: Path, tmp_path: Path) -> None:
+    for decay in (1, 0.5):
+        options = ("-m", "subword-first", "--decay", decay)
+        assert run(base, donor, tmp_path / f"{decay}", *options)[0] == 0
+    assert run(base, donor, tmp_path / "all", "-m", "subword-uniform")[0] == 0
+    assert same_bits(matrix_of(tmp_path / "1"), matrix_of(tmp_path / "all"))
+    assert not same_bits(matrix_of(tmp_path / "0.5"), matrix_of(tmp_path / "all"))
+
+
 def test_a_seed_changes_what_is_drawn(run: Run, base: Path, donor: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         assert run(base, donor, tmp_path / f"{seed}", "-m", "gaussian", "--seed", seed)[0] == 0
@@ -405,6 +414,7 @@ def with_options(*options: object) -> Callable[[Tiny, Path, Path], list[object]]
         (with_options("--selection", "best"), 2, "There is no selection 'best'"),
         (with_options("--ridge", "much"), 2, "'much' is no number"),
         (with_options("--ridge", "-1"), 2, "cannot be negative"),
+        (with_options("-m", "subword-last", "--decay", 2), 2, "between 0 and 1"),
         (with_options("--ridge", "nan"), 2, "must be finite"),
         (with_options("--ridge", "inf"), 2, "must be finite"),
         (with_options("--pad-to-multiple-of", 10**12), 2, "more than the 440 rows"),

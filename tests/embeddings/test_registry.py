@@ -19,6 +19,10 @@ def test_only_omp_needs_donor_weights_so_far() -> None:
     assert needing == {"omp"}
 
 
+def test_a_method_may_have_another_name() -> None:
+    assert build_method("subword-uniform") == build_method("subword")
+
+
 def test_options_reach_the_method_and_none_keeps_its_default() -> None:
     assert build_method("omp", k=7, selection=None) == OMP(k=7)
 

@@ -34,7 +34,8 @@ Examples:
     "--method",
     default="omp",
     show_default=True,
-    help="How rows of new tokens are found: omp, subword, mean, gaussian, zero.",
+    help="How rows of new tokens are found: omp, subword, subword-length, subword-first, "
+    "subword-last, asymmetric, mean, gaussian, zero.",
 )
 @click.option("-k", "--k", type=int, help="omp: shared tokens per combination, at most.  [64]")
 @click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
@@ -48,6 +49,11 @@ Examples:
     "--tune/--no-tune",
     default=None,
     help="omp: fit k and length to held-out anchors.  [tune]",
+)
+@click.option(
+    "--decay",
+    type=float,
+    help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
 )
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")

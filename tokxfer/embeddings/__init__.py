@@ -6,12 +6,16 @@ returns a `Solution`; `assemble` turns that into the whole map and `apply_map` i
 
 from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
+from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
 from tokxfer.embeddings.problem import Method, Problem, Solution
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
+from tokxfer.embeddings.subword_first import SubwordFirst
+from tokxfer.embeddings.subword_last import SubwordLast
+from tokxfer.embeddings.subword_length import SubwordLength
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.embeddings.zero import Zero
 
@@ -19,12 +23,16 @@ __all__ = [
     "OMP",
     "REGISTRY",
     "Assembly",
+    "Asymmetric",
     "Gaussian",
     "Mean",
     "Method",
     "Problem",
     "Solution",
     "Subword",
+    "SubwordFirst",
+    "SubwordLast",
+    "SubwordLength",
     "Zero",
     "apply_map",
     "assemble",

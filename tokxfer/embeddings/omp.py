@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from tokxfer.embeddings.pieces import pieces_map
 from tokxfer.embeddings.problem import Problem, Solution
-from tokxfer.embeddings.subword import pieces_map
 from tokxfer.embeddings.tuning import choose
 from tokxfer.errors import UsageError, VocabularyError
 from tokxfer.sparse import SparseCodes, omp

@@ -5,28 +5,37 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
 from tokxfer.embeddings.problem import Method
 from tokxfer.embeddings.subword import Subword
+from tokxfer.embeddings.subword_first import SubwordFirst
+from tokxfer.embeddings.subword_last import SubwordLast
+from tokxfer.embeddings.subword_length import SubwordLength
 from tokxfer.embeddings.zero import Zero
 from tokxfer.errors import UsageError
 
 REGISTRY: dict[str, type[Method]] = {
     "omp": OMP,
     "subword": Subword,
+    "subword-length": SubwordLength,
+    "subword-first": SubwordFirst,
+    "subword-last": SubwordLast,
+    "asymmetric": Asymmetric,
     "mean": Mean,
     "gaussian": Gaussian,
     "zero": Zero,
 }
+ALIASES = {"subword-uniform": "subword"}
 
 
 def build_method(method: str | Method, **options: Any) -> Method:
     """The initializer of a name, with its options; an initializer given is returned as it is.
 
     Args:
-        method: A name in `REGISTRY`, or an instance.
+        method: A name in `REGISTRY` or `ALIASES`, or an instance.
         options: The method's own options; those that are None keep their defaults.
 
     Raises:
@@ -40,6 +49,7 @@ def build_method(method: str | Method, **options: Any) -> Method:
                 f"Set them on the method: {type(method).__name__}({next(iter(options))}=…).",
             )
         return method
+    method = ALIASES.get(method, method)
     if method not in REGISTRY:
         raise UsageError(f"There is no method {method!r}.", f"Known: {', '.join(REGISTRY)}.")
     chosen: Any = REGISTRY[method]
