@@ -58,7 +58,8 @@ JOBS = {
         "the benchmarks behind the tables",
         (
             "python scripts/bench/omp.py --page docs/benchmarks.md",
-            "python scripts/bench/transplant.py",
+            "python scripts/bench/transplant.py --readme README.md --page docs/benchmarks.md"
+            " --plot docs/plots/transplant.svg",
         ),
     ),
     "docs": Job(
@@ -113,7 +114,7 @@ def set_up(folder: Path, extras: tuple[str, ...]) -> Path:
     stamp = folder / f"tokxfer-{'-'.join(extras) or 'base'}.stamp"
     if stamp.exists() and stamp.read_text() == wanted.hexdigest():
         return programs
-    if not (programs / ("python.exe" if os.name == "nt" else "python")).exists():
+    if not (programs / ("pip.exe" if os.name == "nt" else "pip")).exists():
         print(f"Making a virtual environment in {folder}", flush=True)
         try:
             venv.create(folder, with_pip=True)

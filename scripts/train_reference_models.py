@@ -3,11 +3,12 @@
     python scripts/train_reference_models.py                     # all four, from ../shared/corpus
     python scripts/train_reference_models.py english-bytebpe     # one of them
     python scripts/train_reference_models.py english-bytebpe \\
-        --text mine.jsonl.xz --held-out other.jsonl
+        --text mine.jsonl.xz --held-out other.jsonl --out mine
 
 Each model goes through four stages, each written to `--work` and skipped when already there, so an
 interrupted run goes on where it stopped: tokenizer, token ids, weights (a checkpoint every 100
-steps), export. What a model is, is one entry in `scripts/reference/recipes.py`.
+steps), export. What was begun with another recipe or on other texts is not gone on with. What a
+model is, is one entry in `scripts/reference/recipes.py`.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ def main() -> None:
     )
     parser.add_argument("--corpus", type=Path, default=data.default_corpus(ROOT))
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "reference")
-    parser.add_argument("--out", type=Path, default=ROOT / "models")
+    parser.add_argument("--out", type=Path, help="where models go (default: models/)")
     parser.add_argument("--tokens", type=int, help="training tokens (default: the recipe's)")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("--no-export", action="store_true", help="stop after the weights")
     options = parser.parse_args()
 
+    if options.text and not options.out:
+        parser.error("--text makes models of your own: say with --out where they go")
     unknown = [name for name in options.names if name not in recipes.RECIPES]
     if unknown:
         parser.error(f"unknown model {unknown[0]!r}; known: {', '.join(recipes.RECIPES)}")
@@ -51,17 +54,23 @@ def main() -> None:
         if options.tokens:
             recipe = recipe.replace(tokens=options.tokens)
         work = options.work / name
-        work.mkdir(parents=True, exist_ok=True)
         texts = options.text or [options.corpus / file for file in recipe.corpus]
-        held_out = options.held_out or [
-            *(options.corpus / file for file in recipe.held_out),
-            *data.undrawn_documents(recipe, texts, work),
-        ]
+        held_out = options.held_out or [options.corpus / file for file in recipe.held_out]
+        for path in (*texts, *held_out):
+            if not path.is_file():
+                parser.error(f"{path} does not exist; name other texts by --text and --held-out")
+        if train.steps(recipe) < 1:
+            parser.error(f"--tokens {recipe.tokens} is less than two steps of training take")
+        data.begin(recipe, texts, work)
+        if not options.held_out:
+            held_out = [*held_out, *data.undrawn_documents(recipe, texts, work)]
         tokenizer = data.train_tokenizer(recipe, texts, work)
         ids = data.encode_corpus(recipe, texts, tokenizer, work)
         weights = train.train(recipe, ids, tokenizer, work, threads=options.threads)
         if not options.no_export:
-            export.export(recipe, weights, tokenizer, work, options.out / name, texts, held_out)
+            out = (options.out or ROOT / "models") / name
+            own = bool(options.text)
+            export.export(recipe, weights, tokenizer, work, out, texts, held_out, own=own)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import hashlib
 import json
 import lzma
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,24 @@ DIGITS_ONE_BY_ONE = (
 def default_corpus(root: Path) -> Path:
     """The corpus folder: `$TOKXFER_SHARED/corpus`, by default `../shared/corpus`."""
     return Path(os.environ.get("TOKXFER_SHARED", root.parent / "shared")) / "corpus"
+
+
+def begin(recipe: Recipe, texts: list[Path], work: Path) -> None:
+    """Make the folder of a model's stages; what other recipes or texts left in it is removed."""
+    told = {"recipe": dataclasses.asdict(recipe), "texts": {p.name: file_hash(p) for p in texts}}
+    wanted = json.dumps(told, indent=1) + "\n"
+    stamp = work / "made_of.json"
+    if work.exists() and (not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted):
+        print(f"{work} was begun with another recipe or on other texts; it is started anew")
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def documents(path: Path) -> Iterator[str]:
@@ -73,8 +94,9 @@ def undrawn_documents(recipe: Recipe, texts: list[Path], work: Path) -> list[Pat
     """For files of `recipe.rest_held_out`, what training never drew, as JSONL files in `work`."""
     order = random.Random(recipe.seed)
     found = []
+    most = max(recipe.tokens * BYTES_PER_TOKEN, TOKENIZER_BYTES)
     for path, share in zip(texts, shares_of(recipe, texts), strict=True):
-        rest = draw(path, share * recipe.tokens * BYTES_PER_TOKEN, order)[1]
+        rest = draw(path, share * most, order)[1]
         if path.name in recipe.rest_held_out and rest:
             found.append(work / f"never_drawn_{path.name.split('.')[0]}.jsonl")
             with found[-1].open("w", encoding="utf-8") as stream:

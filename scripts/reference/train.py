@@ -89,6 +89,11 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     return x.mT if tall else x
 
 
+def steps(recipe: Recipe) -> int:
+    """Steps that the recipe's tokens make; the last window wants one token more."""
+    return recipe.tokens // (recipe.batch * recipe.context) - 1
+
+
 def train(
     recipe: Recipe, ids: np.ndarray, tokenizer: Tokenizer, work: Path, threads: int | None = None
 ) -> Path:
@@ -106,10 +111,9 @@ def train(
         Muon(inside, lr=recipe.muon_rate),
         torch.optim.AdamW(others, lr=recipe.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    per_step = recipe.batch * recipe.context
-    steps = recipe.tokens // per_step - 1
+    total_steps = steps(recipe)
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda at: learning_rate(at, steps))
+        torch.optim.lr_scheduler.LambdaLR(o, lambda at: learning_rate(at, total_steps))
         for o in optimizers
     ]
     checkpoint = work / "checkpoint.pt"
@@ -120,8 +124,9 @@ def train(
         model.load_state_dict(state["model"])
         for part, saved in zip([*optimizers, *schedules], state["parts"], strict=True):
             part.load_state_dict(saved)
-    order = np.random.default_rng(recipe.seed).permutation(steps * recipe.batch)
-    bar = trange(first, steps, initial=first, total=steps, desc=f"{recipe.name}: training")
+    order = np.random.default_rng(recipe.seed).permutation(total_steps * recipe.batch)
+    name = f"{recipe.name}: training"
+    bar = trange(first, total_steps, initial=first, total=total_steps, desc=name)
     average = 0.0
     for step in bar:
         rows = order[step * recipe.batch : (step + 1) * recipe.batch]

@@ -64,6 +64,22 @@ def test_a_failed_install_is_tried_again(
     assert len(commands) == 2
 
 
+def test_an_environment_without_pip_is_completed(
+    bootstrap: ModuleType, commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Python without ensurepip leaves it."""
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").touch()
+    made = []
+    monkeypatch.setattr(bootstrap.venv, "create", lambda folder, with_pip: made.append(folder))
+    bootstrap.set_up(tmp_path / "venv", ())
+    (programs / "pip").touch()
+    bootstrap.set_up(tmp_path / "venv", ("all",))
+    assert made == [tmp_path / "venv"]
+    assert len(commands) == 2
+
+
 def test_a_job_stops_at_the_first_failure(
     bootstrap: ModuleType, commands: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

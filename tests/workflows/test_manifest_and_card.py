@@ -191,6 +191,15 @@ def test_the_card_tells_what_was_done(
     assert not [line for line in lines if line != line.rstrip()]
 
 
+def test_of_a_result_without_estimates_the_card_says_nothing_about_them(tiny: Tiny) -> None:
+    base, out = tiny.model("llama"), tiny.fresh()
+    tx.transplant(base, base, out)
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert "estimates" not in text
+    assert ModelCard.load(out / "README.md").data.base_model == [base.name]
+    assert json_of(out, "tokxfer.json")["chosen"] == {"tied": {}}
+
+
 def test_no_local_path_is_given_away(transplanted: tuple[Path, Path, Path], tiny: Tiny) -> None:
     out = transplanted[2]
     for file in ("README.md", "tokxfer.json", "config.json", "generation_config.json",

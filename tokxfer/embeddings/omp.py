@@ -69,6 +69,8 @@ class OMP:
                 "there is nothing to learn from.",
                 "Use a method without donor weights: -m subword.",
             )
+        if len(problem.missing) == 0:
+            return Solution(pieces_map(problem, []))
         choice = choose(
             problem, k=self.k, selection=self.selection, ridge=self.ridge, tune=self.tune
         )

@@ -32,7 +32,8 @@ def transplant(
     """Give a model the tokenizer of another, streaming from folder to folder.
 
     Only the embedding matrices are held in memory; every other tensor is passed through. The
-    result is written beside `out`, checked, and only then put in its place.
+    result is written beside `out`, checked (loaded once, where it fits the memory budget), and only
+    then put in its place.
 
     Args:
         base: Model folder or hub name whose tokenizer is replaced.
@@ -41,8 +42,9 @@ def transplant(
         method: Name of an initializer, or one ready made, such as `OMP(k=32)`.
         progress: Show bars on stderr.
         options: k (shared tokens per combination, at most), selection ("raw", "normalized" or
-            "auto") and ridge, for `omp`; pad_to_multiple_of (rounds the rows up);
-            max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
+            "auto"), ridge and tune, for `omp`; decay, for `subword-first` and `subword-last` (any
+            other option of a method is set on one ready made); pad_to_multiple_of (rounds the rows
+            up); max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
             trust_remote_code; offline; force (replace `out`); seed; memory_budget (bytes, "2GB",
             or None for half of what is free).

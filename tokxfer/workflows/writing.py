@@ -113,6 +113,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         "base_rows": plan.base.embeddings.rows,
         "new_rows": plan.size,
         "origins": origins,
+        "estimated": any(origin not in ("copied", "role") for origin in origins),
         "rows": counts,
         "digits_differ": plan.match.digits_differ,
     }
