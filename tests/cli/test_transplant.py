@@ -173,6 +173,19 @@ def test_a_decay_reaches_its_method(run: Run, base: Path, donor: Path, tmp_path:
     assert not same_bits(matrix_of(tmp_path / "0.5"), matrix_of(tmp_path / "all"))
 
 
+def test_weights_and_k_reach_the_neighbours(
+    run: Run, base: Path, donor: Path, tmp_path: Path
+) -> None:
+    made = {}
+    for name, options in {
+        "usual": (), "distance": ("--weights", "distance"), "few": ("-k", 2),
+    }.items():  # fmt: skip
+        assert run(base, donor, tmp_path / name, "-m", "knn", *options)[0] == 0
+        made[name] = matrix_of(tmp_path / name)
+    assert not same_bits(made["usual"], made["distance"])
+    assert not same_bits(made["usual"], made["few"])
+
+
 def test_a_seed_changes_what_is_drawn(run: Run, base: Path, donor: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         assert run(base, donor, tmp_path / f"{seed}", "-m", "gaussian", "--seed", seed)[0] == 0
@@ -414,6 +427,8 @@ def with_options(*options: object) -> Callable[[Tiny, Path, Path], list[object]]
         (with_options("--selection", "best"), 2, "There is no selection 'best'"),
         (with_options("--ridge", "much"), 2, "'much' is no number"),
         (with_options("--ridge", "-1"), 2, "cannot be negative"),
+        (with_options("-m", "knn", "--weights", "best"), 2, "no weights 'best'"),
+        (with_options("-m", "knn", "-k", 0), 2, "k is 0"),
         (with_options("-m", "subword-last", "--decay", 2), 2, "between 0 and 1"),
         (with_options("--ridge", "nan"), 2, "must be finite"),
         (with_options("--ridge", "inf"), 2, "must be finite"),

@@ -34,10 +34,15 @@ Examples:
     "--method",
     default="omp",
     show_default=True,
-    help="How rows of new tokens are found: omp, subword, subword-length, subword-first, "
-    "subword-last, asymmetric, mean, gaussian, zero.",
+    help="How rows of new tokens are found: omp, knn, linear, procrustes, subword, "
+    "subword-length, subword-first, subword-last, asymmetric, mean, gaussian, zero.",
 )
-@click.option("-k", "--k", type=int, help="omp: shared tokens per combination, at most.  [64]")
+@click.option(
+    "-k",
+    "--k",
+    type=int,
+    help="omp: shared tokens per combination, at most [64]; knn: neighbours [16].",
+)
 @click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
 @click.option(
     "--ridge",
@@ -55,6 +60,7 @@ Examples:
     type=float,
     help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
 )
+@click.option("--weights", help="knn: distance, barycentric or least-squares.  [barycentric]")
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")

@@ -8,9 +8,12 @@ from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.knn import Neighbours
+from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
 from tokxfer.embeddings.problem import Method, Problem, Solution
+from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
@@ -25,9 +28,12 @@ __all__ = [
     "Assembly",
     "Asymmetric",
     "Gaussian",
+    "Linear",
     "Mean",
     "Method",
+    "Neighbours",
     "Problem",
+    "Procrustes",
     "Solution",
     "Subword",
     "SubwordFirst",

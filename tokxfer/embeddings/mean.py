@@ -26,3 +26,10 @@ def empty_map(problem: Problem, origin: Origin) -> VocabularyMap:
     return VocabularyMap.from_rows(
         len(problem.base_rows), [((), (), origin) for _ in problem.missing]
     )
+
+
+def outside_map(problem: Problem, count: int) -> VocabularyMap:
+    """A map of `count` rows given beside it."""
+    return VocabularyMap.from_rows(
+        len(problem.base_rows), [((), (), Origin.OUTSIDE) for _ in range(count)]
+    )

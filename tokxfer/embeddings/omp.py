@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
+from tokxfer.embeddings.learning import donor_rows_of, with_pieces_for_distrusted
 from tokxfer.embeddings.pieces import pieces_map
 from tokxfer.embeddings.problem import Problem, Solution
 from tokxfer.embeddings.tuning import choose
-from tokxfer.errors import UsageError, VocabularyError
+from tokxfer.errors import UsageError
 from tokxfer.sparse import SparseCodes, omp
 from tokxfer.vocabulary import Origin, VocabularyMap
 
@@ -61,24 +61,15 @@ class OMP:
 
     def solve(self, problem: Problem) -> Solution:
         """Write the missing donor rows over the anchors, and distrusted ones by their pieces."""
-        donor_rows = problem.donor_rows
-        assert donor_rows is not None, "checked before any work: omp needs donor weights"
-        if len(problem.anchors) == 0:
-            raise VocabularyError(
-                f"No shared token has a trained row in both {problem.matrix} matrices, so that "
-                "there is nothing to learn from.",
-                "Use a method without donor weights: -m subword.",
-            )
+        targets, atoms = donor_rows_of(problem)
         if len(problem.missing) == 0:
             return Solution(pieces_map(problem, []))
         choice = choose(
             problem, k=self.k, selection=self.selection, ridge=self.ridge, tune=self.tune
         )
-        trusted = problem.missing[~problem.distrusted]
-        anchors = torch.from_numpy(problem.anchors).to(donor_rows.device)
         codes = omp(
-            donor_rows[torch.from_numpy(trusted).to(donor_rows.device)],
-            donor_rows[anchors],
+            targets,
+            atoms,
             choice.k,
             selection=choice.selection,
             ridge=choice.ridge,
@@ -86,9 +77,7 @@ class OMP:
             advance=problem.advance,
         )
         coded = codes_map(codes, problem, choice.scale)
-        whole = pieces_map(problem, problem.missing.tolist()).replace(
-            np.flatnonzero(~problem.distrusted), coded
-        )
+        whole = with_pieces_for_distrusted(problem, coded)
         details = choice.to_dict() | {"distrusted": int(problem.distrusted.sum())}
         return Solution(whole, details=details, advanced=True)
 

@@ -7,9 +7,12 @@ from typing import Any
 
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.knn import Neighbours
+from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
 from tokxfer.embeddings.problem import Method
+from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
 from tokxfer.embeddings.subword_last import SubwordLast
@@ -19,6 +22,9 @@ from tokxfer.errors import UsageError
 
 REGISTRY: dict[str, type[Method]] = {
     "omp": OMP,
+    "knn": Neighbours,
+    "linear": Linear,
+    "procrustes": Procrustes,
     "subword": Subword,
     "subword-length": SubwordLength,
     "subword-first": SubwordFirst,

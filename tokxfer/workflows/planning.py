@@ -129,6 +129,7 @@ def plan_transplant(
     ridge: float | str | None = None,
     tune: bool | None = None,
     decay: float | None = None,
+    weights: str | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -146,7 +147,9 @@ def plan_transplant(
     Raises:
         TokxferError: In one sentence, what is wrong.
     """
-    chosen = build_method(method, k=k, selection=selection, ridge=ridge, tune=tune, decay=decay)
+    chosen = build_method(
+        method, k=k, selection=selection, ridge=ridge, tune=tune, decay=decay, weights=weights
+    )
     inputs = [path for path in map(Path, (base, donor)) if path.exists()]
     check_target(out, force=force, forbidden=inputs)
     base_folder = ModelFolder.open(

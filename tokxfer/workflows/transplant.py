@@ -42,7 +42,8 @@ def transplant(
         method: Name of an initializer, or one ready made, such as `OMP(k=32)`.
         progress: Show bars on stderr.
         options: k (shared tokens per combination, at most), selection ("raw", "normalized" or
-            "auto"), ridge and tune, for `omp`; decay, for `subword-first` and `subword-last` (any
+            "auto"), ridge and tune, for `omp`; decay, for `subword-first` and `subword-last`;
+            k and weights, for `knn` (any
             other option of a method is set on one ready made); pad_to_multiple_of (rounds the rows
             up); max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
