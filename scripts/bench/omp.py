@@ -82,7 +82,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--atoms", type=int, default=20_000, help="rows of a random dictionary")
     parser.add_argument("--dims", type=int, nargs="*", default=[512, 2048], help="their widths")
-    parser.add_argument("--targets", type=int, default=5_000, help="rows to code at random")
+    parser.add_argument(
+        "--targets", type=int, nargs="+", default=[5_000],
+        help="rows to code at random: a number for each width, the last for those that follow",
+    )  # fmt: skip
     parser.add_argument("--k", type=int, default=64, help="atoms a target")
     parser.add_argument("--matrix", type=Path, nargs="*", help="model folders, all by default")
     parser.add_argument("--selection", choices=("normalized", "raw"), default="normalized")
@@ -104,17 +107,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def cases(options: argparse.Namespace) -> Iterator[Case]:
     """Random dictionaries of every width asked for, then the input rows of models."""
     random = torch.Generator().manual_seed(options.seed)
-    for dim in options.dims:
+    wanted = options.targets + options.targets[-1:] * len(options.dims)
+    for dim, targets in zip(options.dims, wanted, strict=False):
         spectrum = torch.linspace(1, 0.05, dim).unsqueeze(1)
         mixing = torch.randn(dim, dim, generator=random) * spectrum / dim**0.5
-        rows = torch.randn(options.atoms + options.targets, dim, generator=random) @ mixing
+        rows = torch.randn(options.atoms + targets, dim, generator=random) @ mixing
         rows *= torch.exp(0.25 * torch.randn(len(rows), 1, generator=random))
         yield Case("random", rows[options.atoms :], rows[: options.atoms], options.k)
     for path in options.matrix:
         folder = ModelFolder.open(path)
         rows = folder.read(folder.embeddings.input).float()
         rows = rows[torch.randperm(len(rows), generator=random)]
-        count = min(options.targets, len(rows) // 5)
+        count = min(options.targets[0], len(rows) // 5)
         k = min(options.k, rows.shape[1] // 3)
         yield Case(path.resolve().name, rows[:count], rows[count:], k)
 

@@ -5,15 +5,42 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 
+from tests.embeddings.problems import make_problem
 from tests.families import byte_level, unigram
-from tokxfer.embeddings import undertrained_rows
+from tokxfer.embeddings import pose, undertrained_rows
 from tokxfer.embeddings.undertrained import reference_rows
-from tokxfer.vocabulary import ByteVocabulary
+from tokxfer.vocabulary import ByteVocabulary, Kind, match
 
 
 def vocabulary() -> ByteVocabulary:
     return ByteVocabulary.from_tokenizer(byte_level())
+
+
+@pytest.mark.parametrize(
+    ("base", "donor"), [("sentencepiece_bpe", "byte_level"), ("byte_level", "gemma")]
+)
+def test_byte_tokens_of_a_fallback_are_no_anchors_unless_there_are_no_others(
+    base: str, donor: str
+) -> None:
+    problem = make_problem(base, donor)
+    kinds = problem.donor.kinds, problem.base.kinds
+    assert len(problem.anchors) > 20
+    for anchor in problem.anchors.tolist():
+        assert kinds[0][anchor] != Kind.BYTE
+        assert kinds[1][problem.sources[anchor]] != Kind.BYTE
+    only = ByteVocabulary.from_tokenizer(byte_only())
+    matched = match(only, problem.donor)
+    rows = torch.randn(only.size, 8)
+    left = pose("input", rows, problem.donor_rows, only, problem.donor, matched)
+    assert len(left.anchors) > 20
+
+
+def byte_only() -> Tokenizer:
+    """A byte-fallback tokenizer whose every token is a byte."""
+    vocab = {"<unk>": 0} | {f"<0x{value:02X}>": value + 1 for value in range(256)}
+    return Tokenizer(models.BPE(vocab, [], byte_fallback=True, unk_token="<unk>"))
 
 
 def test_the_references_are_bytes_outside_utf8_and_padding() -> None:

@@ -54,13 +54,18 @@ def pose(
     """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
 
     Anchors are the shared ordinary tokens that have a row in both matrices and were trained in
-    both. A missing token is distrusted when the donor has no row for it, or hardly trained it.
+    both. Byte tokens of a fallback (`<0x0A>`) are none, unless there are no others: they occur only
+    in text that has no token otherwise, and their rows say little. A missing token is distrusted
+    when the donor has no row for it, or hardly trained it.
     """
     sources = sources_of(matrix, match, len(base_rows))
     has_row = sources >= 0
     ordinary = ~np.isin(donor.kinds, (Kind.SPECIAL, Kind.UNUSED))
     missing = np.flatnonzero(~has_row & ordinary)
     anchors = has_row & ordinary & (match.how == MatchKind.BYTES)
+    spelled = anchors & (donor.kinds != Kind.BYTE)
+    spelled[spelled] = base.kinds[match.base_ids[spelled]] != Kind.BYTE
+    anchors = spelled if spelled.any() else anchors
     poor = np.zeros(donor.size, dtype=bool)
     if donor_rows is not None:
         poor[len(donor_rows) :] = True
