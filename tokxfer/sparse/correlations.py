@@ -100,8 +100,8 @@ class Correlations(ABC):
 class Products(Correlations):
     """Every step multiplies all atoms with the residuals: many operations, little memory."""
 
-    largest_width = 1024
-    largest_batch = 512
+    largest_width = 512
+    largest_batch = 1024
 
     def __init__(self, atoms: Float[Tensor, "atoms dim"], k: int, batch: int) -> None:
         super().__init__(atoms, k, batch)
