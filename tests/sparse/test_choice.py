@@ -55,4 +55,4 @@ def test_buffers_stay_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_batches_are_of_one_size() -> None:
-    assert plan(513, 100, 20, 4, CPU, 10**9) == (Products, 257)
+    assert plan(1025, 100, 20, 4, CPU, 10**9) == (Products, 513)
