@@ -76,7 +76,6 @@ RECIPES = {
             kv_heads=5,
             hidden=448,
             tied=False,
-            tokens=10_000_000,
             seed=1,
         ),
         Recipe(
@@ -94,7 +93,7 @@ RECIPES = {
             kv_heads=2,
             hidden=512,
             tied=True,
-            tokens=10_000_000,
+            tokens=4_000_000,
             seed=2,
         ),
         Recipe(
