@@ -35,13 +35,14 @@ Examples:
     default="omp",
     show_default=True,
     help="How rows of new tokens are found: omp, knn, linear, procrustes, subword, "
-    "subword-length, subword-first, subword-last, asymmetric, mean, gaussian, zero.",
+    "subword-length, subword-first, subword-last, asymmetric, tokenadapt-local, tokenadapt-global, "
+    "tokenadapt-hybrid, mean, gaussian, zero.",
 )
 @click.option(
     "-k",
     "--k",
     type=int,
-    help="omp: shared tokens per combination, at most [64]; knn: neighbours [16].",
+    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3].",
 )
 @click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
 @click.option(
@@ -61,6 +62,12 @@ Examples:
     help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
 )
 @click.option("--weights", help="knn: distance, barycentric or least-squares.  [barycentric]")
+@click.option("--share", type=float, help="tokenadapt-hybrid: what neighbours count.  [0.3]")
+@click.option(
+    "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
+)
+@click.option("--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]")
+@click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")

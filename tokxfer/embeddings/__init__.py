@@ -12,13 +12,16 @@ from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
-from tokxfer.embeddings.problem import Method, Problem, Solution
+from tokxfer.embeddings.problem import Encoder, Method, Problem, Solution
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
 from tokxfer.embeddings.subword_last import SubwordLast
 from tokxfer.embeddings.subword_length import SubwordLength
+from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
+from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
+from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.embeddings.zero import Zero
 
@@ -27,6 +30,7 @@ __all__ = [
     "REGISTRY",
     "Assembly",
     "Asymmetric",
+    "Encoder",
     "Gaussian",
     "Linear",
     "Mean",
@@ -39,6 +43,9 @@ __all__ = [
     "SubwordFirst",
     "SubwordLast",
     "SubwordLength",
+    "TokenAdaptGlobal",
+    "TokenAdaptHybrid",
+    "TokenAdaptLocal",
     "Zero",
     "apply_map",
     "assemble",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.problem import Ids, Method, Problem
+from tokxfer.embeddings.problem import Encoder, Ids, Method, Problem
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
@@ -50,6 +50,7 @@ def pose(
     seed: int = 0,
     memory_budget: int | None = None,
     advance: Callable[[int], None] | None = None,
+    encoder: Encoder | None = None,
 ) -> Problem:
     """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
 
@@ -87,6 +88,7 @@ def pose(
         seed=seed,
         memory_budget=memory_budget,
         advance=advance,
+        encoder=encoder,
     )
 
 

@@ -17,6 +17,9 @@ from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
 from tokxfer.embeddings.subword_last import SubwordLast
 from tokxfer.embeddings.subword_length import SubwordLength
+from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
+from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
+from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.embeddings.zero import Zero
 from tokxfer.errors import UsageError
 
@@ -30,6 +33,9 @@ REGISTRY: dict[str, type[Method]] = {
     "subword-first": SubwordFirst,
     "subword-last": SubwordLast,
     "asymmetric": Asymmetric,
+    "tokenadapt-local": TokenAdaptLocal,
+    "tokenadapt-global": TokenAdaptGlobal,
+    "tokenadapt-hybrid": TokenAdaptHybrid,
     "mean": Mean,
     "gaussian": Gaussian,
     "zero": Zero,

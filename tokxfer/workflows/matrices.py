@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tokxfer.embeddings import Assembly, Method, apply_map, assemble, pose
+from tokxfer.embeddings import Assembly, Encoder, Method, apply_map, assemble, pose
 from tokxfer.errors import UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match
 
@@ -55,6 +55,7 @@ def rebuild(
     seed: int = 0,
     memory_budget: int | None = None,
     advance: Advance | None = None,
+    encoder: Encoder | None = None,
 ) -> Rebuilt:
     """The base's matrices, rebuilt for the donor's vocabulary.
 
@@ -72,6 +73,7 @@ def rebuild(
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take; None takes half of what is free.
         advance: Called with the number of tokens done.
+        encoder: The text encoder, for methods that need one.
 
     Returns:
         The matrices in the base's dtype and on its device.
@@ -96,6 +98,7 @@ def rebuild(
             seed=seed,
             memory_budget=memory_budget,
             advance=advance,
+            encoder=encoder,
         )
         assemblies[matrix] = assemble(problem, method, size)
     first, last = assemblies[next(iter(problems))], assemblies[next(reversed(problems))]
