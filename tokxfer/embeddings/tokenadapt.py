@@ -14,7 +14,7 @@ from tokxfer.embeddings.problem import Encoder, Problem
 from tokxfer.embeddings.tokentext import token_text
 from tokxfer.errors import UsageError
 from tokxfer.shapes import Float, Int
-from tokxfer.vocabulary import Kind, Origin, VocabularyMap
+from tokxfer.vocabulary import Origin, VocabularyMap
 
 Floats = npt.NDArray[np.float32]
 CANDIDATES = 4  # times k: near tokens among which those that start alike come first at a tie
@@ -76,17 +76,12 @@ def global_map(problem: Problem, k: int, temperature: float, threshold: float) -
 
 
 def spellings(problem: Problem) -> Int[np.ndarray, " tokens"]:
-    """Ids of the base's ordinary tokens that have a row, one for every byte string.
+    """Ids of the base's tokens of text that have a row, one for every byte string.
 
-    Of two ids with the same bytes (`<0x65>` and `e`) the ordinary one stands for both.
+    Of two ids with the same bytes (`<0x65>` and `e`) the one that text becomes stands for both.
     """
-    size = min(problem.base.size, len(problem.base_rows))
-    kinds = problem.base.kinds[:size]
-    ordinary = np.flatnonzero(~np.isin(kinds, (Kind.SPECIAL, Kind.UNUSED)))
-    first: dict[bytes, int] = {}
-    for base_id in sorted(ordinary.tolist(), key=lambda base_id: kinds[base_id] == Kind.BYTE):
-        first.setdefault(problem.base.tokens[base_id], base_id)
-    return np.array(sorted(first.values()), dtype=np.int64)
+    ids = np.array(sorted(same[0] for same in problem.base.by_bytes.values()), dtype=np.int64)
+    return ids[ids < len(problem.base_rows)]
 
 
 def blend(local: VocabularyMap, near: VocabularyMap, share: float) -> VocabularyMap:
