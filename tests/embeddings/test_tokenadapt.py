@@ -67,7 +67,9 @@ def local_row(problem: Problem, token: bytes, temperature: float) -> torch.Tenso
     return torch.tensor(softmax(scores)) @ problem.base_rows[ids]
 
 
-def global_row(problem: Problem, token: bytes, k: int, t: float, floor: float) -> torch.Tensor | None:
+def global_row(
+    problem: Problem, token: bytes, k: int, t: float, floor: float
+) -> torch.Tensor | None:
     ids: dict[bytes, int] = {}
     for wanted in (False, True):
         for base_id, (kind, spelled) in enumerate(
@@ -135,8 +137,12 @@ def test_a_share_of_nothing_is_local_and_of_everything_global() -> None:
     problem = posed("unigram", "byte_level")
     local, near = rebuilt(problem, TokenAdaptLocal()), rebuilt(problem, TokenAdaptGlobal())
     spelled = [t for t in problem.missing.tolist() if problem.base.pieces(problem.donor.tokens[t])]
-    torch.testing.assert_close(rebuilt(problem, TokenAdaptHybrid(share=0.0))[spelled], local[spelled])
-    torch.testing.assert_close(rebuilt(problem, TokenAdaptHybrid(share=1.0))[spelled], near[spelled])
+    torch.testing.assert_close(
+        rebuilt(problem, TokenAdaptHybrid(share=0.0))[spelled], local[spelled]
+    )
+    torch.testing.assert_close(
+        rebuilt(problem, TokenAdaptHybrid(share=1.0))[spelled], near[spelled]
+    )
 
 
 def test_neighbours_that_the_encoder_cannot_tell_apart_begin_as_the_token_does() -> None:
@@ -217,6 +223,8 @@ def test_texts_of_a_whole_vocabulary_are_distinct_once_stripped_of_nothing() -> 
         (TokenAdaptHybrid, {"share": -0.1}, "share is -0.1"),
     ],
 )
-def test_options_out_of_range_are_refused(method: type, options: dict[str, float], said: str) -> None:
+def test_options_out_of_range_are_refused(
+    method: type, options: dict[str, float], said: str
+) -> None:
     with pytest.raises(UsageError, match=said):
         method(**options)

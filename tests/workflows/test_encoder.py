@@ -96,7 +96,10 @@ def test_what_was_encoded_once_is_not_encoded_again(
         second.encode([*TEXTS, "new"])
 
 
-def test_neighbours_are_those_of_a_full_search(folder: Path) -> None:
+def test_neighbours_are_those_of_a_full_search(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "CHUNK", 4)
     encoder = TextEncoder(folder, "letters")
     keys = [a + b for a in "abcdefg" for b in "nopqrst"]
     vectors, others = encoder.encode(TEXTS), encoder.encode(keys)
@@ -129,7 +132,7 @@ def test_a_damaged_cache_is_made_anew(folder: Path, kept: Path, damage: bytes) -
 def test_a_cache_that_cannot_be_written_only_costs_time(folder: Path, kept: Path) -> None:
     kept.write_text("a file where the folder should be")
     assert TextEncoder(folder, "letters").encode(TEXTS).shape == (len(TEXTS), 16)
-    assert os.listdir(kept.parent) == [kept.name]
+    assert [entry.name for entry in kept.parent.iterdir()] == [kept.name]
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +160,9 @@ def test_another_encoder_has_another_fingerprint(folder: Path, tmp_path: Path) -
 def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "enc").mkdir()
     (tmp_path / "enc" / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(UnsupportedError, match=r"only in pytorch_model\.bin, a format that can run"):
+    with pytest.raises(
+        UnsupportedError, match=r"only in pytorch_model\.bin, a format that can run"
+    ):
         TextEncoder(tmp_path / "enc", "enc")
 
 
@@ -169,7 +174,9 @@ def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
         (lambda path: path.write_text(""), "is no folder"),
     ],
 )
-def test_what_is_no_encoder_is_said_before_any_work(tmp_path: Path, make: object, said: str) -> None:
+def test_what_is_no_encoder_is_said_before_any_work(
+    tmp_path: Path, make: object, said: str
+) -> None:
     make(tmp_path / "enc")  # type: ignore[operator]
     with pytest.raises(FolderError, match=said):
         TextEncoder.open(tmp_path / "enc")
@@ -223,7 +230,8 @@ def test_a_bare_tokenizer_is_enough(
     donor = tiny.tokenizer("wordpiece") / "tokenizer.json"
     out = tmp_path / "out"
     words = ["transplant", base, donor, out, "-m", "tokenadapt-hybrid", "--encoder", folder,
-             "--share", 0.5, "-k", 2, "--temperature", 0.1, "--threshold", -1, "--json"]  # fmt: skip
+             "--share", 0.5, "-k", 2, "--temperature", 0.1, "--threshold", -1,
+             "--json"]  # fmt: skip
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])
     assert stop.value.code == 0

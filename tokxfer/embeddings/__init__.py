@@ -8,6 +8,7 @@ from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.heldout import HeldOut, held_out
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
@@ -32,6 +33,7 @@ __all__ = [
     "Asymmetric",
     "Encoder",
     "Gaussian",
+    "HeldOut",
     "Linear",
     "Mean",
     "Method",
@@ -50,6 +52,7 @@ __all__ = [
     "apply_map",
     "assemble",
     "build_method",
+    "held_out",
     "mean_row",
     "pose",
     "undertrained_rows",

@@ -50,6 +50,8 @@ class Problem:
         memory_budget: Bytes that batches may take; None takes half of what is free.
         advance: Called with the number of tokens done, for a progress bar.
         encoder: The text encoder, for methods that need one.
+        hidden: Whether the missing tokens are shared ones held out, so that no row may be made of
+            the base's own row for the same bytes (see `hide`).
     """
 
     matrix: str
@@ -66,6 +68,7 @@ class Problem:
     memory_budget: int | None = None
     advance: Callable[[int], None] | None = None
     encoder: Encoder | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)

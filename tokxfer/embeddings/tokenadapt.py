@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tokxfer.embeddings.pieces import pieces_of
 from tokxfer.embeddings.problem import Encoder, Problem
 from tokxfer.embeddings.tokentext import token_text
 from tokxfer.errors import UsageError
@@ -31,10 +32,7 @@ def local_map(problem: Problem, temperature: float) -> VocabularyMap:
     """
     encoder, tokens = encoder_of(problem), problem.base.tokens
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
-    size = len(problem.base_rows)
-    pieces = [
-        [piece for piece in found if piece < size] for found in problem.base.pieces_batch(whole)
-    ]
+    size, pieces = len(problem.base_rows), pieces_of(problem, problem.missing.tolist())
     counts = np.array([len(found) for found in pieces], dtype=np.int64)
     flat = np.array([piece for found in pieces for piece in found], dtype=np.int64)
     rows = np.repeat(np.arange(len(pieces)), counts)
@@ -43,7 +41,9 @@ def local_map(problem: Problem, temperature: float) -> VocabularyMap:
     vectors, wholes = encoder.encode(tokens_of), encoder.encode([token_text(t) for t in whole])
     likeness = np.einsum("ed,ed->e", vectors[place], wholes[rows]) if len(flat) else np.zeros(0)
     lengths = np.array([len(tokens[piece].decode("utf-8", "replace")) for piece in kinds.tolist()])
-    shares = lengths[place] / np.bincount(rows, lengths[place], len(pieces))[rows] if len(flat) else 0
+    shares = (
+        lengths[place] / np.bincount(rows, lengths[place], len(pieces))[rows] if len(flat) else 0
+    )
     weights = softmax((softmax(likeness, rows) + shares) / 2 / temperature, rows)
     origins = np.where(counts > 0, Origin.PIECES, Origin.MEAN)
     return compressed(size, counts, flat, weights, origins)
@@ -60,19 +60,22 @@ def global_map(problem: Problem, k: int, temperature: float, threshold: float) -
     ids = spellings(problem)
     texts = [token_text(problem.base.tokens[base_id]) for base_id in ids.tolist()]
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
-    k = min(k, len(ids))
-    wanted = min(CANDIDATES * k, len(ids))
+    wanted = min(CANDIDATES * k + 1, len(ids))
     places, cosines = encoder.nearest([token_text(token) for token in whole], texts, wanted)
     begins = np.array([text.startswith(" ") for text in texts])
     unlike = begins[places] != np.array([t.startswith(b" ") for t in whole])[:, None]
-    order = np.lexsort((unlike, -np.round(cosines, TIE)), axis=1)[:, :k]
-    places, cosines = (np.take_along_axis(part, order, axis=1) for part in (places, cosines))
-    kept = cosines >= threshold
+    near = ids[places]
+    itself = np.array([(*problem.base.ids_of(token), -1)[0] for token in whole])  # when held out
+    own = near == itself[:, None]
+    order = np.lexsort((unlike, -np.round(cosines, TIE), own), axis=1)[:, :k]
+    kept = np.take_along_axis((cosines >= threshold) & ~own, order, axis=1)
+    near = np.take_along_axis(near, order, axis=1)[kept]
+    likeness = np.take_along_axis(cosines, order, axis=1)[kept]
     counts = kept.sum(axis=1)
     rows = np.repeat(np.arange(len(whole)), counts)
-    weights = softmax(cosines[kept] / temperature, rows)
     origins = np.where(counts > 0, Origin.NEIGHBOURS, Origin.MEAN)
-    return compressed(len(problem.base_rows), counts, ids[places[kept]], weights, origins)
+    weights = softmax(likeness / temperature, rows)
+    return compressed(len(problem.base_rows), counts, near, weights, origins)
 
 
 def spellings(problem: Problem) -> Int[np.ndarray, " tokens"]:
@@ -111,7 +114,8 @@ def softmax(scores: npt.NDArray[np.floating], rows: Int[np.ndarray, " entries"])
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     lengths = np.diff(np.append(starts, len(rows)))
     powers = np.exp(scores - np.repeat(np.maximum.reduceat(scores, starts), lengths))
-    return (powers / np.repeat(np.add.reduceat(powers, starts), lengths)).astype(np.float32)
+    shares: Floats = (powers / np.repeat(np.add.reduceat(powers, starts), lengths)).astype("f4")
+    return shares
 
 
 def compressed(
@@ -123,7 +127,9 @@ def compressed(
 ) -> VocabularyMap:
     """A map from the number of entries of every row, and the entries."""
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return VocabularyMap(size, indptr, indices, weights.astype(np.float32), origins.astype(np.uint8))
+    return VocabularyMap(
+        size, indptr, indices, weights.astype(np.float32), origins.astype(np.uint8)
+    )
 
 
 def encoder_of(problem: Problem) -> Encoder:
@@ -155,5 +161,3 @@ def check_options(
         )
     if not 0 <= share <= 1:
         raise UsageError(f"The share is {share}; it must lie between 0 and 1.", "Use 0.3, say.")
-
-

