@@ -21,6 +21,7 @@ _PUBLIC = {
     "evaluate_model": "tokxfer.workflows.evaluate",
     "validate": "tokxfer.workflows.validate",
     "environment": "tokxfer.workflows.environment",
+    "Auto": "tokxfer.embeddings",
     "OMP": "tokxfer.embeddings",
     "Neighbours": "tokxfer.embeddings",
     "Linear": "tokxfer.embeddings",

@@ -7,13 +7,14 @@ returns a `Solution`; `assemble` turns that into the whole map and `apply_map` i
 from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
+from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.heldout import HeldOut, held_out
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
-from tokxfer.embeddings.problem import Encoder, Method, Problem, Solution
+from tokxfer.embeddings.problem import Encoder, Method, Problem, Solution, uses_donor_weights
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
@@ -31,6 +32,7 @@ __all__ = [
     "REGISTRY",
     "Assembly",
     "Asymmetric",
+    "Auto",
     "Encoder",
     "Gaussian",
     "HeldOut",
@@ -56,4 +58,5 @@ __all__ = [
     "mean_row",
     "pose",
     "undertrained_rows",
+    "uses_donor_weights",
 ]

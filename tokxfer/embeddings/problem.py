@@ -102,3 +102,8 @@ class Method(Protocol):
     def solve(self, problem: Problem) -> Solution:
         """Rows for `problem.missing`."""
         ...
+
+
+def uses_donor_weights(method: Method) -> bool:
+    """Whether a method needs the donor's weights, or makes use of them where they are given."""
+    return "donor weights" in method.needs | getattr(method, "wants", frozenset())

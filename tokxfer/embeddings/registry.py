@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from tokxfer.embeddings.asymmetric import Asymmetric
+from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
@@ -24,6 +25,7 @@ from tokxfer.embeddings.zero import Zero
 from tokxfer.errors import UsageError
 
 REGISTRY: dict[str, type[Method]] = {
+    "auto": Auto,
     "omp": OMP,
     "knn": Neighbours,
     "linear": Linear,

@@ -17,7 +17,7 @@ from tokxfer.checkpoints import (
     pick_dtype,
     resolve,
 )
-from tokxfer.embeddings import Method, build_method
+from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
@@ -164,10 +164,10 @@ def plan_transplant(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
     donor_path, commit = resolve(
-        donor, revision=donor_revision, offline=offline, weights="donor weights" in chosen.needs
+        donor, revision=donor_revision, offline=offline, weights=uses_donor_weights(chosen)
     )
     donor_folder = None
-    if "donor weights" in chosen.needs and not is_bare(donor_path):
+    if uses_donor_weights(chosen) and not is_bare(donor_path):
         donor_folder = ModelFolder.open(
             donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
         )

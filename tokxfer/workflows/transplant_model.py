@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
-from tokxfer.embeddings import Method, build_method
+from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, match
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
@@ -70,7 +70,7 @@ def transplant_model(
     check_vocabularies(matched, base_vocabulary, len(base.input))
     size = new_size(matched, len(base.input), pad_to_multiple_of)
     donor = None
-    if donor_model is not None and "donor weights" in chosen.needs:
+    if donor_model is not None and uses_donor_weights(chosen):
         donor = matrices_of(donor_model).to(base.input.device)
     new = int((matched.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {chosen.name}", "row", progress) as bar:
