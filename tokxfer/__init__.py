@@ -14,6 +14,7 @@ _PUBLIC = {
     "ByteVocabulary": "tokxfer.vocabulary",
     "VocabularyMap": "tokxfer.vocabulary",
     "align": "tokxfer.workflows.align",
+    "compare": "tokxfer.workflows.compare",
     "transplant": "tokxfer.workflows.transplant",
     "plan_transplant": "tokxfer.workflows.planning",
     "transplant_model": "tokxfer.workflows.transplant_model",

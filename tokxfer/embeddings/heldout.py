@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from tokxfer.shapes import Float
 HELD_OUT = 512
 FEWEST = 8
 BATCH = 256
+WORST = 10
 EQUAL = 1e-6  # cosines that differ by less are equal
 
 
@@ -31,14 +33,16 @@ class HeldOut:
             of the true rows' differences from the mean row: 1 is what the mean row itself makes.
         rank: Median place of the true row among the base's, the likest to the new row first; 1 is
             the best. Rows are measured from the mean row.
+        worst: Donor ids of the tokens with the lowest cosines, the worst first, each with its own.
     """
 
     tokens: int
     cosine: float
     relative_error: float
     rank: float
+    worst: tuple[tuple[int, float], ...] = ()
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, Any]:
         """For reports."""
         return dataclasses.asdict(self)
 
@@ -69,6 +73,10 @@ def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> Held
         cosine=float(cosines.mean()),
         relative_error=float((made - true).norm() / true.norm()),
         rank=float(ranks.double().median()),
+        worst=tuple(
+            (int(posed.missing[at]), round(float(cosines[at]), 4))
+            for at in cosines.argsort()[:WORST].tolist()
+        ),
     )
 
 
