@@ -36,9 +36,7 @@ Examples:
 )
 @click.option("--report", type=click.Path(), help="Write report.json and report.html here.")
 @click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
-@click.option(
-    "--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window."
-)
+@click.option("--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of each file."
 )
@@ -54,14 +52,12 @@ Examples:
     options.as_json,
     options.quiet,
 )
-def command(
-    report: str | None, force: bool, as_json: bool, quiet: bool, **arguments: Any
-) -> None:
+def command(report: str | None, force: bool, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Try methods of giving BASE the tokenizer of DONOR, and measure what each keeps.
 
     Nothing is written but the report. Shared tokens that are hidden from a method say how near it
-    comes to their rows; the text says what the new model has kept. Which method is best is chosen on
-    a random half of the documents and judged on the other.
+    comes to their rows; the text says what the new model has kept. Which method is best is chosen
+    on a random half of the documents and judged on the other.
     """
     from tokxfer.workflows.compare import compare
     from tokxfer.workflows.compare_page import check_report, write_report

@@ -24,7 +24,9 @@ def check_report(folder: str | Path, *, force: bool) -> None:
         FolderError: The folder exists, or cannot be one.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("The report has plots, which need matplotlib.", "pip install 'tokxfer[plot]'")
+        raise UsageError(
+            "The report has plots, which need matplotlib.", "pip install 'tokxfer[plot]'"
+        )
     check_target(folder, force=force)
 
 

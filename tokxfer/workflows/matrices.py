@@ -94,7 +94,7 @@ def pose_all(
     match: Match,
     **options: Any,
 ) -> dict[str, Problem]:
-    """One problem for each of the base's matrices, by its name; arguments are those of `rebuild`."""
+    """One problem for each of the base's matrices, by its name; arguments as for `rebuild`."""
     rows = (
         {"tied": base.input}
         if base.output is None
@@ -118,9 +118,7 @@ def solve_all(
     problems: Mapping[str, Problem], base: Matrices, method: Method, size: int
 ) -> Rebuilt:
     """The new matrices by one method."""
-    assemblies = {
-        matrix: assemble(problem, method, size) for matrix, problem in problems.items()
-    }
+    assemblies = {matrix: assemble(problem, method, size) for matrix, problem in problems.items()}
     first, last = assemblies[next(iter(assemblies))], assemblies[next(reversed(assemblies))]
     new_input = first.rows(base.input)
     new_output = None if base.output is None else last.rows(base.output)
