@@ -28,7 +28,7 @@ PLAIN = ["subword", "mean", "zero"]
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "text.jsonl"
-    words = "the cat sat on the mat and looked at 42 birds; naïve café – one dog ran".split()
+    words = ["the", "cat", "sat", "on", "the", "mat", "and", "looked", "at", "42", "birds;", "naïve", "café", "–", "one", "dog", "ran"]
     documents = [" ".join(words[i:] + words[:i]) * (1 + i % 3) for i in range(len(words))]
     path.write_text("".join(json.dumps({"text": d}) + "\n" for d in documents))
     return path
@@ -230,7 +230,7 @@ def test_the_command_prints_a_table_and_writes_a_report(
     words = [base, donor, "--text", text, "-m", "subword", "-m", "mean", "--report", tmp_path / "r"]
     status, out, err = run(capsys, *words)
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[2:5]][0] == "(base)"
+    assert next(line.split()[0] for line in out.splitlines()[2:5]) == "(base)"
     assert "cosine, output" in out
     assert "Best on half of the documents" in out
     assert "report.html" in err
