@@ -100,7 +100,7 @@ def compare(
                 )  # fmt: skip
             made = bench.make(method, encoder if isinstance(encoder, TextEncoder) else None)
         except (UnsupportedError, UsageError, VocabularyError) as failure:
-            skipped[method.name] = str(failure)
+            skipped[method.name] = " ".join(filter(None, (str(failure), failure.hint)))
             continue
         after = evaluate_model(model, pair.donor_vocabulary, documents, name=method.name, **told)
         results.append(Compared(method.name, made, after, after.ratio(before)))
