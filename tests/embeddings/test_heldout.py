@@ -99,6 +99,10 @@ def test_every_method_gets_the_same_tokens_and_another_seed_others() -> None:
     assert not np.array_equal(hide(problem, 20).missing, hide(other, 20).missing)
 
 
+def test_the_sample_does_not_depend_on_donor_weights_that_are_all_trained() -> None:
+    assert np.array_equal(hide(posed()).missing, hide(posed(weights=False)).missing)
+
+
 def test_what_is_hidden_is_no_anchor_and_has_no_source() -> None:
     problem = posed()
     hidden = hide(problem)
@@ -109,14 +113,31 @@ def test_what_is_hidden_is_no_anchor_and_has_no_source() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
-def test_no_method_uses_the_row_that_is_hidden(name: str) -> None:
-    """Rows of hidden tokens are made infinite: whoever touches one for its own token shows it."""
-    problem = posed()
-    hidden = hide(problem)
-    map_ = REGISTRY[name]().solve(hidden).map
+def test_no_method_sees_the_rows_that_are_hidden(name: str) -> None:
+    """Hidden tokens exchange their rows: moments stay, and so must the answer of every method.
+
+    Rows of other hidden tokens may be used as pieces and neighbours, so that maps are compared, and
+    rows beside them.
+    """
+    hidden = hide(posed())
+    places = torch.from_numpy(posed().sources[hidden.missing])
+    rows = hidden.base_rows.clone()
+    rows[places] = hidden.base_rows[places.roll(1)]
+    assert not torch.equal(rows, hidden.base_rows)
+    method = REGISTRY[name]()
+    before = method.solve(hidden)
+    after = method.solve(dataclasses.replace(hidden, base_rows=rows))
+    assert np.array_equal(before.map.indices, after.map.indices)
+    assert np.array_equal(before.map.origins, after.map.origins)
+    np.testing.assert_allclose(before.map.means, after.map.means, atol=1e-5)
+    if name != "asymmetric":  # it scales by the length of what the pieces' rows make
+        np.testing.assert_allclose(before.map.weights, after.map.weights, atol=1e-5)
+    assert (before.outside is None) == (after.outside is None)
+    if before.outside is not None:
+        torch.testing.assert_close(before.outside, after.outside, rtol=1e-4, atol=1e-4)
     for row, token in enumerate(hidden.missing.tolist()):
-        own = problem.base.ids_of(problem.donor.tokens[token])
-        assert not set(map_.row(row)[0].tolist()) & set(own), name
+        own = hidden.base.ids_of(hidden.donor.tokens[token])
+        assert not set(before.map.row(row)[0].tolist()) & set(own)
 
 
 def test_methods_that_know_the_way_between_the_spaces_find_the_row() -> None:

@@ -15,11 +15,13 @@ import torch
 from tests.tiny import Tiny
 from tokxfer import OMP, compare, evaluate, transplant
 from tokxfer.cli.main import main
-from tokxfer.embeddings import REGISTRY
-from tokxfer.errors import FolderError, TokxferError, UsageError
+from tokxfer.embeddings import REGISTRY, build_method, heldout
+from tokxfer.errors import FolderError, TokxferError, UnsupportedError, UsageError
 from tokxfer.workflows import comparison
+from tokxfer.workflows.compare import labelled
 from tokxfer.workflows.compare_page import check_report, page, write_report
 from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
+from tokxfer.workflows.evaluate import evaluate_model
 from tokxfer.workflows.evaluation import Evaluation, Ratio
 from tokxfer.workflows.memory import MemoryPeak
 
@@ -99,6 +101,70 @@ def test_every_method_is_tried_and_what_cannot_run_is_said(
     assert {"subword", "mean"} <= tried
 
 
+def test_all_methods_hide_the_same_tokens(
+    tiny: Tiny, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    hide = heldout.hide
+    monkeypatch.setattr(heldout, "hide", lambda *a: (seen.append(hide(*a)), seen[-1])[1])
+    base, donor = tiny.model("llama"), tiny.model("gpt2", tokenizer="unigram", seed=5)
+    compare(base, donor, text=text, methods=["subword", "linear", "mean"], limit=2)
+    assert len(seen) == 3
+    assert all(seen[0].missing.tolist() == other.missing.tolist() for other in seen)
+
+
+def test_one_method_with_two_settings_has_two_names(report: ComparisonReport) -> None:
+    both = labelled([OMP(k=4), OMP(k=8, tune=False), OMP(), build_method("mean")])
+    assert list(both) == ["omp (k=4)", "omp (k=8, tune=False)", "omp", "mean"]
+    with pytest.raises(UsageError, match="'mean' is given twice"):
+        labelled([build_method("mean"), build_method("mean")])
+
+
+def test_a_donor_whose_weights_cannot_be_read_still_has_a_tokenizer(tiny: Tiny, text: Path) -> None:
+    base, donor = tiny.model("llama"), tiny.copy(tiny.model("gpt2", tokenizer="unigram", seed=5))
+    (donor / "model.safetensors").rename(donor / "pytorch_model.bin")
+    found = compare(base, donor, text=text, methods=["omp", "subword"], limit=2)
+    assert [result.method for result in found.results] == ["subword"]
+    assert "can run code when loaded" in found.skipped["omp"]
+    with pytest.raises(UnsupportedError, match="can run code when loaded"):
+        compare(base, donor, text=text, methods=["omp"], limit=2)
+
+
+def test_a_method_whose_model_cannot_be_scored_does_not_stop_the_others(
+    tiny: Tiny, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(model: object, *args: object, name: str, **options: object) -> Evaluation:
+        if name == "mean":
+            raise TokxferError("mean gives no number.", "Try something else.")
+        return evaluate_model(model, *args, name=name, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tokxfer.workflows.compare.evaluate_model", fail)
+    base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
+    found = compare(base, donor, text=text, methods=["mean", "subword"], limit=2)
+    assert [result.method for result in found.results] == ["subword"]
+    assert found.skipped == {"mean": "mean gives no number. Try something else."}
+
+
+def test_an_encoder_that_is_named_wrongly_is_said_before_any_work(
+    tiny: Tiny, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokxfer.workflows.compare.evaluate_model", None)
+    base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
+    with pytest.raises(FolderError, match="does not exist"):
+        compare(base, donor, text=text, encoder=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"methods": []}, "at least one method"), ({"text": []}, "one text"), ({"limit": 0}, "limit")],
+)
+def test_a_comparison_of_nothing_is_refused(
+    tiny: Tiny, text: Path, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        compare(tiny.model("llama"), tiny.tokenizer("unigram"), **{"text": text, **options})  # type: ignore[arg-type]
+
+
 # ---- who wins
 
 
@@ -118,7 +184,19 @@ def test_a_difference_smaller_than_its_error_is_no_win() -> None:
     assert verdict is not None
     assert verdict.method in ("best", "close")
     other = {"best": "close", "close": "best"}[verdict.method]
-    assert verdict.not_worse == (other,)
+    assert verdict.equal == (other,)
+    assert verdict.better == ()
+    assert verdict.others == 2
+
+
+def test_a_method_that_wins_the_other_half_is_named() -> None:
+    base = measured("base", [100.0] * 16).evaluation
+    order = np.random.default_rng(0).permutation(16)
+    first, steady = np.full(16, 120.0), np.full(16, 110.0) + np.arange(16) / 100
+    first[order[:8]] = 101
+    verdict = judge(base, (measured("steady", list(steady)), measured("first", list(first))), 0)
+    assert verdict is not None
+    assert (verdict.method, verdict.better, verdict.equal) == ("first", ("steady",), ())
 
 
 def test_the_choice_and_the_verdict_are_on_different_documents(
@@ -141,8 +219,8 @@ def test_the_choice_and_the_verdict_are_on_different_documents(
 
 
 def test_too_few_documents_give_no_verdict() -> None:
-    base = measured("base", [1.0, 2.0, 3.0]).evaluation
-    assert judge(base, (measured("one", [1.0, 2.0, 3.0]),), seed=0) is None
+    base = measured("base", [1.0] * 7).evaluation
+    assert judge(base, (measured("one", [2.0] * 7),), seed=0) is None
 
 
 # ---- what is written
@@ -247,6 +325,31 @@ def test_the_command_prints_a_table_and_writes_a_report(
     status, _, err = run(capsys, *words)
     assert status == 1
     assert "exists already" in err
+
+
+@pytest.mark.parametrize("place", ["base", "around", "text"])
+def test_a_report_never_replaces_what_was_compared(
+    tiny: Tiny, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    base, donor = tiny.copy(tiny.model("llama")), tiny.tokenizer("unigram")
+    report = {"base": base, "around": base.parent, "text": text}[place]
+    words = [base, donor, "--text", text, "-m", "mean", "--report", report, "--force"]
+    status, _, err = run(capsys, *words)
+    assert status == 1
+    assert "input" in err or "is a file" in err
+    assert (base / "model.safetensors").is_file()
+    assert text.is_file()
+
+
+def test_one_method_alone_beats_nobody(
+    tiny: Tiny, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [tiny.model("llama"), tiny.tokenizer("wordpiece"), "--text", text, "-m", "mean"]
+    status, out, err = run(capsys, *words)
+    assert status == 0
+    assert "Best on half of the documents: mean" in out
+    assert "better than" not in out
+    assert "does not give back" in err  # WordPiece without a token for every byte
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_what_was_encoded_once_is_not_encoded_again(
 def test_neighbours_are_those_of_a_full_search(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoders, "CHUNK", 4)
+    monkeypatch.setattr(encoders, "CHUNK", 5 * 16 * 4)  # four queries at a time
     encoder = TextEncoder(folder, "letters")
     keys = [a + b for a in "abcdefg" for b in "nopqrst"]
     vectors, others = encoder.encode(TEXTS), encoder.encode(keys)
@@ -145,8 +146,6 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 
 def test_another_encoder_has_another_fingerprint(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     other = shutil.copytree(folder, tmp_path / "other")
     assert TextEncoder(other, "o").fingerprint == TextEncoder(folder, "letters").fingerprint
     config = json_of(other, "config.json") | {"layer_norm_eps": 0.1}
@@ -166,6 +165,37 @@ def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
         TextEncoder(tmp_path / "enc", "enc")
 
 
+def test_pickled_weights_of_a_module_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "enc")
+    (other / "2_Dense").mkdir()
+    (other / "2_Dense" / "pytorch_model.bin").write_bytes(b"x")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "x"}, {"idx": 1, "path": "2_Dense"}]
+    (other / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(UnsupportedError, match="only in 2_Dense/pytorch_model"):
+        TextEncoder(other, "enc")
+
+
+def test_weights_for_other_runtimes_do_not_matter(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "enc")
+    (other / "openvino").mkdir()
+    (other / "openvino" / "openvino_model.bin").write_bytes(b"x")
+    assert TextEncoder(other, "enc").encode(["a"]).shape == (1, 16)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_code_in_an_encoders_folder_runs_only_when_trusted(
+    folder: Path, tmp_path: Path, trusted: bool
+) -> None:
+    other = shutil.copytree(folder, tmp_path / "enc")
+    ran = tmp_path / "ran"
+    (other / "custom.py").write_text(f"open({str(ran)!r}, 'w').close()\nclass Own: pass\n")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "custom.Own"}]
+    (other / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises((FolderError, AttributeError, TypeError)):
+        TextEncoder(other, "enc", trust_remote_code=trusted).encode(["a"])
+    assert ran.exists() == trusted
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -183,8 +213,6 @@ def test_what_is_no_encoder_is_said_before_any_work(
 
 
 def test_an_encoder_that_cannot_be_loaded_is_one_sentence(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     broken = shutil.copytree(folder, tmp_path / "broken")
     (broken / "config.json").write_text('{"model_type": "no-such-model"}')
     with pytest.raises(FolderError, match="sentence-transformers cannot load"):

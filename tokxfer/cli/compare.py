@@ -43,6 +43,7 @@ Examples:
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")
 @options.shared(
     options.device,
+    options.compute_dtype,
     options.seed,
     options.memory_budget,
     options.revision,
@@ -63,17 +64,25 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
     from tokxfer.workflows.compare_page import check_report, write_report
 
     if report is not None:
-        check_report(report, force=force)
+        inputs = [arguments["base"], arguments["donor"], *arguments["text"]]
+        check_report(report, force=force, inputs=inputs)
     arguments["methods"] = arguments["methods"] or None
     found = compare(**arguments, progress=not quiet)
     if report is not None:
-        write_report(found, report, force=force)
+        write_report(found, report, force=force, inputs=inputs)
     if as_json:
         print_json(found.to_dict())
         return
     print_results(found)
     for method, reason in found.skipped.items():
         note(f"Not tried: {method}. {reason}", quiet=quiet)
+    lossy = max((result.evaluation.lossy_bytes for result in found.results), default=0)
+    if lossy:
+        note(
+            f"The donor's tokenizer does not give back {lossy:,} of {found.base.bytes:,} bytes of "
+            "the text: compare methods with each other, not with the base.",
+            quiet=quiet,
+        )
     if report is not None:
         note(f"{report}/report.html has the plots and the worst tokens.", quiet=quiet)
 
@@ -97,9 +106,11 @@ def print_results(found: ComparisonReport) -> None:
     verdict = found.verdict
     if verdict is not None:
         error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"
-        others = ", ".join(verdict.not_worse)
-        click.echo(
-            f"\nBest on half of the documents: {verdict.method}; on the other half its ratio is "
-            f"{verdict.ratio:.3f}{error}, "
-            + (f"which does not beat {others}." if others else "which beats all others.")
-        )
+        said = f"on the other half its ratio is {verdict.ratio:.3f}{error}"
+        if verdict.better:
+            said += f", and {', '.join(verdict.better)} did better there"
+        if verdict.equal:
+            said += f", which is no different from {', '.join(verdict.equal)}"
+        if verdict.others and not verdict.better and not verdict.equal:
+            said += ", better than all others by more than the standard error of the difference"
+        click.echo(f"\nBest on half of the documents: {verdict.method}; {said}.")

@@ -72,8 +72,8 @@ def pose(
         poor[len(donor_rows) :] = True
         covered = min(donor.size, len(donor_rows))
         poor[:covered] = undertrained_rows(donor_rows, donor)[:covered]
-        base_poor = undertrained_rows(base_rows, base)
-        anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
+    base_poor = undertrained_rows(base_rows, base)
+    anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
     return Problem(
         matrix=matrix,
         base_rows=base_rows,

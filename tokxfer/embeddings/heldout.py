@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,10 +41,6 @@ class HeldOut:
     rank: float
     worst: tuple[tuple[int, float], ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """For reports."""
-        return dataclasses.asdict(self)
-
 
 def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> HeldOut:
     """Hide a sample of anchors from a method, and see how near it comes to their rows.
@@ -67,12 +62,12 @@ def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> Held
     ids = torch.from_numpy(problem.sources[posed.missing]).to(rows.device)
     true = rows[ids] - mean
     cosines = functional.cosine_similarity(made, true)
-    ranks = places(made, cosines, trained_rows(rows, problem.base) - mean)
+    ranks = places(made, cosines, trained_rows(rows, problem.base).clone().sub_(mean))
     return HeldOut(
         tokens=len(ids),
         cosine=float(cosines.mean()),
         relative_error=float((made - true).norm() / true.norm()),
-        rank=float(ranks.double().median()),
+        rank=float(ranks.median()),
         worst=tuple(
             (int(posed.missing[at]), round(float(cosines[at]), 4))
             for at in cosines.argsort()[:WORST].tolist()
@@ -119,9 +114,10 @@ def places(
 ) -> Float[torch.Tensor, " tokens"]:
     """The place, from 1, that a cosine takes among those of a new row with all of the base's.
 
-    Among equals it is the middle one, so that a row without a direction is in the middle of all.
+    `rows` is overwritten. Among equals it is the middle one, so that a row without a direction is
+    in the middle of all.
     """
-    directions = functional.normalize(rows, dim=1)
+    directions = functional.normalize(rows, dim=1, out=rows)
     found = []
     for start in range(0, len(made), BATCH):
         part = slice(start, start + BATCH)

@@ -20,6 +20,7 @@ from tokxfer.vocabulary import Origin, VocabularyMap
 Floats = npt.NDArray[np.float32]
 CANDIDATES = 4  # times k: near tokens among which those that start alike come first at a tie
 TIE = 3  # decimals of a cosine that count
+CHUNK = 16_384  # pieces compared at a time
 
 
 def local_map(problem: Problem, temperature: float) -> VocabularyMap:
@@ -27,10 +28,12 @@ def local_map(problem: Problem, temperature: float) -> VocabularyMap:
 
     With s the token, pᵢ its pieces, φ the encoder and |·| the length in characters:
     u = softmax(cos(φ(s), φ(pᵢ))), lᵢ = |pᵢ| / Σ |pⱼ|, w = softmax((u + l) / 2 / temperature).
-    Pieces that are no whole character count as one each. A token that the base cannot spell is of
-    origin MEAN.
+    Bytes that are no whole character count as the characters that replace them. A token that the
+    base cannot spell is of origin MEAN.
     """
     encoder, tokens = encoder_of(problem), problem.base.tokens
+    if len(problem.missing) == 0:
+        return compressed(len(problem.base_rows), *np.zeros((4, 0), dtype=np.int64))
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
     size, pieces = len(problem.base_rows), pieces_of(problem, problem.missing.tolist())
     counts = np.array([len(found) for found in pieces], dtype=np.int64)
@@ -39,7 +42,10 @@ def local_map(problem: Problem, temperature: float) -> VocabularyMap:
     kinds, place = np.unique(flat, return_inverse=True)
     tokens_of = [token_text(tokens[piece]) for piece in kinds.tolist()]
     vectors, wholes = encoder.encode(tokens_of), encoder.encode([token_text(t) for t in whole])
-    likeness = np.einsum("ed,ed->e", vectors[place], wholes[rows]) if len(flat) else np.zeros(0)
+    likeness = np.zeros(len(flat), dtype=np.float32)
+    for start in range(0, len(flat), CHUNK):
+        part = slice(start, start + CHUNK)
+        likeness[part] = np.einsum("ed,ed->e", vectors[place[part]], wholes[rows[part]])
     lengths = np.array([len(tokens[piece].decode("utf-8", "replace")) for piece in kinds.tolist()])
     shares = (
         lengths[place] / np.bincount(rows, lengths[place], len(pieces))[rows] if len(flat) else 0
@@ -57,12 +63,14 @@ def global_map(problem: Problem, k: int, temperature: float, threshold: float) -
     spaces), those that begin with a space like the missing token, or like it do not, come first.
     """
     encoder = encoder_of(problem)
+    if len(problem.missing) == 0:
+        return compressed(len(problem.base_rows), *np.zeros((4, 0), dtype=np.int64))
     ids = spellings(problem)
     texts = [token_text(problem.base.tokens[base_id]) for base_id in ids.tolist()]
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
     wanted = min(CANDIDATES * k + 1, len(ids))
     places, cosines = encoder.nearest([token_text(token) for token in whole], texts, wanted)
-    begins = np.array([text.startswith(" ") for text in texts])
+    begins = np.array([problem.base.tokens[base_id].startswith(b" ") for base_id in ids.tolist()])
     unlike = begins[places] != np.array([t.startswith(b" ") for t in whole])[:, None]
     near = ids[places]
     itself = np.array([(*problem.base.ids_of(token), -1)[0] for token in whole])  # when held out

@@ -17,7 +17,7 @@ class TokenAdaptHybrid:
     mean row. The same weights serve both matrices.
 
     Args:
-        share: What neighbours count, from 0 (`tokenadapt-local`) to 1.
+        share: What neighbours count where there are pieces too, from 0 to 1.
         k: Neighbours.
         temperature: How evenly pieces and neighbours count.
         threshold: Neighbours with a lower cosine are left out.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tokxfer.checkpoints import load_model, load_tokenizer, parse_size, pick_device
+from tokxfer.checkpoints import load_model, load_tokenizer, parse_size, pick_device, pick_dtype
 from tokxfer.embeddings import REGISTRY, Method, build_method
-from tokxfer.errors import UnsupportedError, UsageError, VocabularyError
+from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.align import align_vocabularies
 from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
 from tokxfer.workflows.encoder import TextEncoder
@@ -32,6 +33,7 @@ def compare(
     limit: int | None = None,
     window: int | None = None,
     device: str = "auto",
+    dtype: str = "auto",
     seed: int = 0,
     memory_budget: int | str | None = None,
     revision: str | None = None,
@@ -50,11 +52,12 @@ def compare(
         base: Model folder or hub name.
         donor: Another, or a bare tokenizer.
         text: Files, as `evaluate` takes them.
-        methods: Names, or methods ready made; None tries all but `auto`, which is among them.
+        methods: Names, or methods ready made; None tries all but `auto`, which only chooses.
         encoder: The text encoder, for methods that need one; None takes the packaged one.
         limit: Read only so many documents of each file.
         window: Tokens of a window; None takes the length the base was made for.
         device: "auto", "cpu", "cuda:0" or "mps".
+        dtype: Number format to evaluate in, as for `evaluate`.
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take, or "2GB"; None for half of what is free.
         revision, donor_revision: Of hub names.
@@ -66,7 +69,7 @@ def compare(
         One entry per method, the best first; methods that could not run, with the reason.
 
     Raises:
-        UsageError: An unknown method, or none at all.
+        UsageError: An unknown method, one given twice, or none at all.
         TokxferError: In one sentence, what is wrong with the models or the text.
 
     Example:
@@ -74,36 +77,54 @@ def compare(
         >>> report = tx.compare("models/english-spbpe", "models/english-bytebpe",
         ...                     text="models/held_out.jsonl")  # doctest: +SKIP
     """
-    chosen = [build_method(m) for m in (methods or [name for name in REGISTRY if name != "auto"])]
+    every = [name for name in REGISTRY if name != "auto"]
+    chosen = [build_method(method) for method in (every if methods is None else methods)]
     files = [text] if isinstance(text, (str, Path)) else list(text)
+    if not chosen or not files:
+        raise UsageError("A comparison takes at least one method and one text.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit must be 1 or more, not {limit}.")
+    labelled(chosen)
     documents = [d for file in files for d in read_documents(file, limit)]
     pair = Pair.open(
         base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
         trust_remote_code=trust_remote_code, offline=offline,
     )  # fmt: skip
+    text_encoder, no_encoder = None, None
+    if any("encoder" in method.needs for method in chosen):
+        try:
+            text_encoder = (
+                encoder
+                if isinstance(encoder, TextEncoder)
+                else TextEncoder.open(
+                    encoder, device=device, offline=offline, progress=progress,
+                    trust_remote_code=trust_remote_code,
+                )
+            )  # fmt: skip
+        except UsageError as failure:  # nothing is installed, and nothing was named
+            no_encoder = failure
     place = pick_device(device)
     budget = None if memory_budget in (None, "auto") else parse_size(memory_budget or 0)
     model = load_model(
-        pair.base.path, dtype=torch.float32, device=place, trust_remote_code=trust_remote_code
+        pair.base.path,
+        dtype=pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None),
+        device=place,
+        trust_remote_code=trust_remote_code,
     )
     tokenizer = load_tokenizer(pair.base.path, trust_remote_code=trust_remote_code)
     told: dict[str, Any] = {"window": window, "memory_budget": budget, "progress": progress}
     before = evaluate_model(model, tokenizer, documents, name=pair.base_name, **told)
     bench = Workbench(pair, model, place, seed=seed, budget=budget)
     results, skipped = [], {}
-    for method in chosen:
+    for label, method in labelled(chosen).items():
         try:
-            if "encoder" in method.needs and not isinstance(encoder, TextEncoder):
-                encoder = TextEncoder.open(
-                    encoder, device=device, offline=offline, progress=progress,
-                    trust_remote_code=trust_remote_code,
-                )  # fmt: skip
-            made = bench.make(method, encoder if isinstance(encoder, TextEncoder) else None)
-        except (UnsupportedError, UsageError, VocabularyError) as failure:
-            skipped[method.name] = " ".join(filter(None, (str(failure), failure.hint)))
+            made = bench.make(method, text_encoder)
+            after = evaluate_model(model, pair.donor_vocabulary, documents, name=label, **told)
+        except TokxferError as failure:
+            reason = no_encoder if "encoder" in method.needs and no_encoder else failure
+            skipped[label] = " ".join(filter(None, (str(reason), reason.hint)))
             continue
-        after = evaluate_model(model, pair.donor_vocabulary, documents, name=method.name, **told)
-        results.append(Compared(method.name, made, after, after.ratio(before)))
+        results.append(Compared(label, made, after, after.ratio(before)))
     aligned = align_vocabularies(pair.base_vocabulary, pair.donor_vocabulary, documents)
     assert aligned.text is not None
     ordered = tuple(sorted(results, key=lambda result: result.ratio.value))
@@ -122,8 +143,34 @@ def compare(
             "limit": limit,
             "window": window,
             "device": str(place),
+            "dtype": dtype,
             "seed": seed,
-            "encoder": encoder.to_dict() if isinstance(encoder, TextEncoder) else None,
+            "encoder": None if text_encoder is None else text_encoder.to_dict(),
         },
         versions=versions(),
     )
+
+
+def labelled(methods: Sequence[Method]) -> dict[str, Method]:
+    """Methods by name; those of one name by the options that are not their defaults, too.
+
+    Raises:
+        UsageError: Two are the same.
+    """
+    names = [method.name for method in methods]
+    found: dict[str, Method] = {}
+    for method in methods:
+        label = method.name
+        if names.count(label) > 1:
+            plain = type(method)()
+            given = [f.name for f in dataclasses.fields(method)]  # type: ignore[arg-type]
+            own = [
+                f"{n}={getattr(method, n)}"
+                for n in given
+                if getattr(method, n) != getattr(plain, n)
+            ]
+            label += f" ({', '.join(own)})" if own else ""
+        if label in found:
+            raise UsageError(f"The method {label!r} is given twice.", "Leave one out.")
+        found[label] = method
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ TEMPLATE = Path(__file__).with_name("compare.html.jinja")
 COLOR, LIGHT = "#0b6e99", "0.6"
 
 
-def check_report(folder: str | Path, *, force: bool) -> None:
+def check_report(folder: str | Path, *, force: bool, inputs: Iterable[str | Path] = ()) -> None:
     """Say before any work that a report cannot be written.
+
+    Args:
+        folder: The folder to make.
+        force: Whether an existing one may be replaced.
+        inputs: Models and texts: the folder may not be one, inside one, or around one.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -27,22 +33,34 @@ def check_report(folder: str | Path, *, force: bool) -> None:
         raise UsageError(
             "The report has plots, which need matplotlib.", "pip install 'tokxfer[plot]'"
         )
-    check_target(folder, force=force)
+    check_target(folder, force=force, forbidden=paths(inputs))
 
 
-def write_report(report: ComparisonReport, folder: str | Path, *, force: bool = False) -> None:
+def paths(inputs: Iterable[str | Path]) -> list[Path]:
+    """Those of the inputs that are on this machine."""
+    return [path for path in map(Path, inputs) if path.exists()]
+
+
+def write_report(
+    report: ComparisonReport,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    inputs: Iterable[str | Path] = (),
+) -> None:
     """Write `report.json` and `report.html` into a new folder.
 
     Args:
         report: What was found.
         folder: The folder to make.
         force: Replace an existing one.
+        inputs: Models and texts, which are never replaced.
 
     Raises:
-        FolderError: The folder exists, or cannot be written.
+        FolderError: The folder exists, overlaps an input, or cannot be written.
     """
     document = {"schema_version": 1, **report.to_dict()}
-    with atomic_folder(folder, force=force) as partial:
+    with atomic_folder(folder, force=force, forbidden=paths(inputs)) as partial:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
         (partial / "report.json").write_text(text + "\n", encoding="utf-8")
         (partial / "report.html").write_text(page(report), encoding="utf-8")

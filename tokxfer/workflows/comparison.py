@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from tokxfer.workflows.evaluation import Evaluation, Ratio
 from tokxfer.workflows.workbench import Made
 
+FEWEST = 8  # documents, half of them to choose on and half to judge on
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:
     """One method on one pair of models.
 
     Attributes:
-        method: Its name.
+        method: Its name, with the options that tell it apart where one is tried twice.
         made: Its rows, and what they are worth without any text.
         evaluation: The new model on the text.
         ratio: Bits per byte over the base's, paired by document.
@@ -37,6 +39,8 @@ class Compared:
             "ratio": self.ratio.value,
             "stderr": self.ratio.stderr,
             "perplexity": self.evaluation.perplexity,
+            "lossy_documents": self.evaluation.lossy_documents,
+            "lossy_bytes": self.evaluation.lossy_bytes,
             **self.made.to_dict(),
         }
 
@@ -49,14 +53,18 @@ class Verdict:
         method: The method with the lowest ratio on the first half.
         ratio: Its ratio on the second half.
         stderr: Standard error of that ratio.
-        not_worse: Methods that on the second half differ from it by less than the standard error of
-            the difference, or are better: nothing says that they lose.
+        better: Methods that on the second half are better by more than the standard error of the
+            difference.
+        equal: Methods that there differ from it by no more than that.
+        others: How many methods there are beside it.
     """
 
     method: str
     ratio: float
     stderr: float | None
-    not_worse: tuple[str, ...]
+    better: tuple[str, ...]
+    equal: tuple[str, ...]
+    others: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +79,7 @@ class ComparisonReport:
         text_coverage: Share of the donor's tokens in the text whose rows come from the base.
         results: One entry per method, by ratio.
         skipped: Methods that could not run, each with the reason.
-        verdict: Which is best; None for fewer than four documents.
+        verdict: Which is best; None for fewer than `FEWEST` documents.
         settings: What was asked for, resolved.
         versions: Of the packages it was made with.
     """
@@ -107,21 +115,22 @@ class ComparisonReport:
 def judge(base: Evaluation, results: tuple[Compared, ...], seed: int) -> Verdict | None:
     """Choose a method on a random half of the documents, and judge it on the other half."""
     count = base.documents
-    if count < 4 or not results:
+    if count < FEWEST or not results:
         return None
     order = np.random.default_rng(seed).permutation(count)
     first, second = np.sort(order[: count // 2]), np.sort(order[count // 2 :])
     chosen = min(results, key=lambda r: over(r.evaluation, base, first).value)
     judged = over(chosen.evaluation, base, second)
+    signs = {
+        other.method: sign(other, chosen, base, second) for other in results if other is not chosen
+    }
     return Verdict(
         method=chosen.method,
         ratio=judged.value,
         stderr=judged.stderr,
-        not_worse=tuple(
-            other.method
-            for other in results
-            if other is not chosen and not loses(other, chosen, base, second)
-        ),
+        better=tuple(name for name, found in signs.items() if found < 0),
+        equal=tuple(name for name, found in signs.items() if found == 0),
+        others=len(signs),
     )
 
 
@@ -130,7 +139,8 @@ def over(model: Evaluation, base: Evaluation, part: NDArray[np.int64]) -> Ratio:
     return Ratio.of(model.nats[part], base.nats[part])
 
 
-def loses(one: Compared, best: Compared, base: Evaluation, part: NDArray[np.int64]) -> bool:
-    """Whether a method is worse than the best by more than the paired standard error."""
-    difference = Ratio.of(one.evaluation.nats[part] - best.evaluation.nats[part], base.nats[part])
-    return difference.stderr is not None and difference.value > difference.stderr
+def sign(one: Compared, other: Compared, base: Evaluation, part: NDArray[np.int64]) -> int:
+    """1 if a method is worse than another by more than the paired standard error, -1 if better."""
+    difference = Ratio.of(one.evaluation.nats[part] - other.evaluation.nats[part], base.nats[part])
+    assert difference.stderr is not None, "a half has two documents or more"
+    return int(np.sign(difference.value)) if abs(difference.value) > difference.stderr else 0

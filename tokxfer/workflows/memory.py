@@ -31,7 +31,7 @@ class MemoryPeak:
         failure: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        peak = self._read("VmHWM", reset=False)
+        peak = None if self._held is None else self._read("VmHWM", reset=False)
         if peak is not None and self._held is not None:
             self.extra_bytes = max(0, peak - self._held)
 
@@ -47,4 +47,4 @@ class MemoryPeak:
         except OSError:
             return None
         fields = dict(line.split(":", 1) for line in lines)
-        return int(fields[field].split()[0]) * 1024
+        return int(fields[field].split()[0]) * 1024 if field in fields else None

@@ -92,5 +92,7 @@ def save_arrays(path: Path, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
         save_file({name: np.ascontiguousarray(rows) for name, rows in arrays.items()}, partial)
         partial.replace(path)
     except (OSError, SafetensorError):
+        return
+    finally:
         if partial is not None:
             partial.unlink(missing_ok=True)

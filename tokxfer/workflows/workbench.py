@@ -12,7 +12,7 @@ import torch
 
 from tokxfer.checkpoints import ModelFolder, resolve
 from tokxfer.embeddings import HeldOut, Method, held_out, uses_donor_weights
-from tokxfer.errors import VocabularyError
+from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Match, match, read_vocabulary
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.matrices import (
@@ -39,6 +39,7 @@ class Pair:
         base_name, donor_name: As people call them.
         base_vocabulary, donor_vocabulary: Their tokens.
         match: The donor's ids lined up with the base's.
+        donor_failure: Why the donor's weights cannot be read; "" where nothing is wrong.
     """
 
     base: ModelFolder
@@ -49,6 +50,7 @@ class Pair:
     base_vocabulary: ByteVocabulary
     donor_vocabulary: ByteVocabulary
     match: Match
+    donor_failure: str = ""
 
     @classmethod
     def open(
@@ -64,6 +66,9 @@ class Pair:
     ) -> Pair:
         """Open both models and line their vocabularies up.
 
+        A donor whose weights cannot be read counts as a bare tokenizer if some method does without
+        them.
+
         Raises:
             TokxferError: In one sentence, what is wrong.
         """
@@ -71,9 +76,14 @@ class Pair:
         weights = any(uses_donor_weights(method) for method in methods)
         base_folder = ModelFolder.open(base, revision=revision, **common)
         donor_path, _ = resolve(donor, revision=donor_revision, offline=offline, weights=weights)
-        donor_folder = None
+        donor_folder, why = None, ""
         if weights and not is_bare(donor_path):
-            donor_folder = ModelFolder.open(donor, revision=donor_revision, **common)
+            try:
+                donor_folder = ModelFolder.open(donor, revision=donor_revision, **common)
+            except (FolderError, UnsupportedError) as failure:
+                if all("donor weights" in method.needs for method in methods):
+                    raise
+                why = str(failure)
         old, new = read_vocabulary(base_folder.path), read_vocabulary(donor_path)
         matched = match(old, new)
         check_vocabularies(matched, old, base_folder.embeddings.rows)
@@ -87,6 +97,7 @@ class Pair:
             base_vocabulary=old,
             donor_vocabulary=new,
             match=matched,
+            donor_failure=why,
         )
 
 
@@ -153,10 +164,12 @@ class Workbench:
             VocabularyError: There is nothing to learn from.
         """
         pair = self.pair
+        if pair.donor_failure and "donor weights" in method.needs:
+            raise UnsupportedError(pair.donor_failure)
         check_donor(method, donor_name=pair.donor_name, weights=self._donor is not None)
         problems = pose_all(
             self._base,
-            self._donor if uses_donor_weights(method) else None,
+            self._donor,  # for every method, so that all hide the same tokens
             pair.base_vocabulary,
             pair.donor_vocabulary,
             pair.match,
@@ -166,6 +179,8 @@ class Workbench:
         started = time.perf_counter()
         with MemoryPeak(self.device) as peak:
             rebuilt = solve_all(problems, self._base, method, self._size)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
         seconds = time.perf_counter() - started
         scores = {}
         for matrix, problem in problems.items():
