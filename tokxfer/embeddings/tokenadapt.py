@@ -33,7 +33,7 @@ def local_map(problem: Problem, temperature: float) -> VocabularyMap:
     """
     encoder, tokens = encoder_of(problem), problem.base.tokens
     if len(problem.missing) == 0:
-        return compressed(len(problem.base_rows), *np.zeros((4, 0), dtype=np.int64))
+        return VocabularyMap.from_rows(len(problem.base_rows), [])
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
     size, pieces = len(problem.base_rows), pieces_of(problem, problem.missing.tolist())
     counts = np.array([len(found) for found in pieces], dtype=np.int64)
@@ -64,7 +64,7 @@ def global_map(problem: Problem, k: int, temperature: float, threshold: float) -
     """
     encoder = encoder_of(problem)
     if len(problem.missing) == 0:
-        return compressed(len(problem.base_rows), *np.zeros((4, 0), dtype=np.int64))
+        return VocabularyMap.from_rows(len(problem.base_rows), [])
     ids = spellings(problem)
     texts = [token_text(problem.base.tokens[base_id]) for base_id in ids.tolist()]
     whole = [problem.donor.tokens[donor_id] for donor_id in problem.missing.tolist()]
