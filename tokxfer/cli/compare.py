@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   tokxfer compare models/english-spbpe models/english-bytebpe --text models/held_out.jsonl
-  tokxfer compare models/english-spbpe models/english-bytebpe --text models/held_out.jsonl \\
-      -m omp -m subword --report comparison
+  tokxfer compare gpt2 tokenizer.json --text documents.jsonl -m subword -m mean --report out
 """,
 )
 @click.argument("base")
