@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one core each
+os.environ.setdefault("TOKXFER_CACHE", str(Path(__file__).resolve().parents[1] / "build" / "cache"))
 
 import pytest
 from jaxtyping import install_import_hook

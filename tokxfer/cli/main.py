@@ -14,6 +14,7 @@ from tokxfer.cli.failures import report_failure
 COMMANDS = {
     "align": "What two vocabularies share: match kinds, coverage, roles, digits.",
     "transplant": "Give a model another tokenizer, without training.",
+    "compare": "Several methods of transplanting side by side on held-out text.",
     "evaluate": "Bits per byte and perplexity of models on a text.",
     "validate": "Is this a sound model folder? Exit code 1 if not.",
     "env": "Versions and devices, for a bug report.",

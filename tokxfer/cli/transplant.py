@@ -34,14 +34,15 @@ Examples:
     "--method",
     default="omp",
     show_default=True,
-    help="How rows of new tokens are found: omp, knn, linear, procrustes, subword, "
-    "subword-length, subword-first, subword-last, asymmetric, mean, gaussian, zero.",
+    help="How rows of new tokens are found: auto, omp, knn, linear, procrustes, subword, "
+    "subword-length, subword-first, subword-last, asymmetric, tokenadapt-local, tokenadapt-global, "
+    "tokenadapt-hybrid, mean, gaussian, zero.",
 )
 @click.option(
     "-k",
     "--k",
     type=int,
-    help="omp: shared tokens per combination, at most [64]; knn: neighbours [16].",
+    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3].",
 )
 @click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
 @click.option(
@@ -61,6 +62,12 @@ Examples:
     help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
 )
 @click.option("--weights", help="knn: distance, barycentric or least-squares.  [barycentric]")
+@click.option("--share", type=float, help="tokenadapt-hybrid: what neighbours count.  [0.3]")
+@click.option(
+    "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
+)
+@click.option("--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]")
+@click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @click.option("--donor-revision", help="Git revision of a donor's hub name.")
@@ -162,18 +169,28 @@ def print_summary(report: dict[str, Any]) -> None:
         ],
     )
     chosen = {matrix: choice for matrix, choice in report["chosen"].items() if choice}
-    if chosen:
-        click.echo()
-        names = {name: None for choice in chosen.values() for name in choice}
-        print_table(
-            f"What {report['method']} chose",
-            ["matrix", *(name.replace("_", " ") for name in names)],
-            [(matrix, *map(choice.get, names)) for matrix, choice in chosen.items()],
-        )
+    scores = {m: choice["cosines"] for m, choice in chosen.items() if "cosines" in choice}
+    print_choices("Cosine with held-out rows, by method", scores)
+    print_choices(
+        f"What {report['method']} chose",
+        {m: {k: v for k, v in c.items() if k != "cosines"} for m, c in chosen.items()},
+    )
     click.echo(
         f"\n{len(report['checks'])} checks hold. {report['out']} written in "
         f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e6:,.0f} MB at the peak."
     )
+
+
+def print_choices(title: str, choices: dict[str, dict[str, Any]]) -> None:
+    """A line per matrix, a column per thing chosen or measured; nothing where there is none."""
+    if choices:
+        click.echo()
+        names = {name: None for choice in choices.values() for name in choice}
+        print_table(
+            title,
+            ["matrix", *(name.replace("_", " ") for name in names)],
+            [(matrix, *map(choice.get, names)) for matrix, choice in choices.items()],
+        )
 
 
 def print_details(report: dict[str, Any]) -> None:

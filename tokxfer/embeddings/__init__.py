@@ -7,18 +7,23 @@ returns a `Solution`; `assemble` turns that into the whole map and `apply_map` i
 from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
+from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.gaussian import Gaussian
+from tokxfer.embeddings.heldout import HeldOut, held_out
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
-from tokxfer.embeddings.problem import Method, Problem, Solution
+from tokxfer.embeddings.problem import Encoder, Method, Problem, Solution, uses_donor_weights
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
 from tokxfer.embeddings.subword_last import SubwordLast
 from tokxfer.embeddings.subword_length import SubwordLength
+from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
+from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
+from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.embeddings.zero import Zero
 
@@ -27,7 +32,10 @@ __all__ = [
     "REGISTRY",
     "Assembly",
     "Asymmetric",
+    "Auto",
+    "Encoder",
     "Gaussian",
+    "HeldOut",
     "Linear",
     "Mean",
     "Method",
@@ -39,11 +47,16 @@ __all__ = [
     "SubwordFirst",
     "SubwordLast",
     "SubwordLength",
+    "TokenAdaptGlobal",
+    "TokenAdaptHybrid",
+    "TokenAdaptLocal",
     "Zero",
     "apply_map",
     "assemble",
     "build_method",
+    "held_out",
     "mean_row",
     "pose",
     "undertrained_rows",
+    "uses_donor_weights",
 ]

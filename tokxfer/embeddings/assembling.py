@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.problem import Ids, Method, Problem
+from tokxfer.embeddings.problem import Encoder, Ids, Method, Problem
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
@@ -50,6 +50,7 @@ def pose(
     seed: int = 0,
     memory_budget: int | None = None,
     advance: Callable[[int], None] | None = None,
+    encoder: Encoder | None = None,
 ) -> Problem:
     """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
 
@@ -71,8 +72,8 @@ def pose(
         poor[len(donor_rows) :] = True
         covered = min(donor.size, len(donor_rows))
         poor[:covered] = undertrained_rows(donor_rows, donor)[:covered]
-        base_poor = undertrained_rows(base_rows, base)
-        anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
+    base_poor = undertrained_rows(base_rows, base)
+    anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
     return Problem(
         matrix=matrix,
         base_rows=base_rows,
@@ -87,6 +88,7 @@ def pose(
         seed=seed,
         memory_budget=memory_budget,
         advance=advance,
+        encoder=encoder,
     )
 
 

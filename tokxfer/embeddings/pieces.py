@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tokxfer.embeddings.problem import Problem
 from tokxfer.errors import UsageError
-from tokxfer.vocabulary import Origin, VocabularyMap
+from tokxfer.vocabulary import ByteVocabulary, Origin, VocabularyMap
 
 Weigh = Callable[[Sequence[int]], Sequence[float]]
 """From the lengths in bytes of a token's pieces to their weights, of any positive sum."""
@@ -35,9 +35,7 @@ def pieces_map(problem: Problem, donor_ids: Sequence[int], weigh: Weigh = unifor
         weigh: How much each piece counts; weights are divided by their sum.
     """
     rows = []
-    spelled = [problem.donor.tokens[donor_id] for donor_id in donor_ids]
-    for pieces in problem.base.pieces_batch(spelled):
-        known = [piece for piece in pieces if piece < len(problem.base_rows)]
+    for known in pieces_of(problem, donor_ids):
         weights = weigh([len(problem.base.tokens[piece]) for piece in known])
         total = sum(weights)
         rows.append(
@@ -46,6 +44,29 @@ def pieces_map(problem: Problem, donor_ids: Sequence[int], weigh: Weigh = unifor
             else ((), (), Origin.MEAN)
         )
     return VocabularyMap.from_rows(len(problem.base_rows), rows)
+
+
+def pieces_of(problem: Problem, donor_ids: Sequence[int]) -> list[list[int]]:
+    """The base's pieces of some donor ids, those that have a row; [] for what cannot be spelled."""
+    spelled = [problem.donor.tokens[donor_id] for donor_id in donor_ids]
+    found = (
+        [in_two(problem.base, token) for token in spelled]
+        if problem.hidden
+        else problem.base.pieces_batch(spelled)
+    )
+    return [[piece for piece in pieces if piece < len(problem.base_rows)] for pieces in found]
+
+
+def in_two(vocabulary: ByteVocabulary, spelled: bytes) -> list[int]:
+    """The pieces of a token's bytes as if it were no token itself: those of its best two parts.
+
+    The best have the fewest pieces; among those, the longest first part.
+    """
+    cuts = range(len(spelled) - 1, 0, -1)
+    lefts = vocabulary.pieces_batch([spelled[:cut] for cut in cuts])
+    rights = vocabulary.pieces_batch([spelled[cut:] for cut in cuts])
+    whole = [a + b for a, b in zip(lefts, rights, strict=True) if a and b]
+    return min(whole, key=len, default=[])
 
 
 def check_decay(decay: float) -> None:

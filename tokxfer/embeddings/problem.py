@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -10,10 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tokxfer.shapes import Float
+from tokxfer.shapes import Float, Int
 from tokxfer.vocabulary import ByteVocabulary, VocabularyMap
 
 Ids = npt.NDArray[np.int64]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A text encoder, such as a sentence-transformers model: texts in, directions out."""
+
+    def encode(self, texts: Sequence[str]) -> Float[npt.NDArray[np.float32], "texts dim"]:
+        """One row of length 1 for every text."""
+        ...
+
+    def nearest(
+        self, queries: Sequence[str], keys: Sequence[str], k: int
+    ) -> tuple[Int[Ids, "queries k"], Float[npt.NDArray[np.float32], "queries k"]]:
+        """Places of the k keys nearest to every query, and their cosines; nearest first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,9 @@ class Problem:
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take; None takes half of what is free.
         advance: Called with the number of tokens done, for a progress bar.
+        encoder: The text encoder, for methods that need one.
+        hidden: Whether the missing tokens are shared ones held out, so that no row may be made of
+            the base's own row for the same bytes (see `hide`).
     """
 
     matrix: str
@@ -49,6 +67,8 @@ class Problem:
     seed: int = 0
     memory_budget: int | None = None
     advance: Callable[[int], None] | None = None
+    encoder: Encoder | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,7 @@ class Solution:
 class Method(Protocol):
     """An initializer: a frozen dataclass of options that solves problems.
 
-    `needs` names what must be at hand before any work: "donor weights", "anchors".
+    `needs` names what must be at hand before any work: "donor weights", "anchors", "encoder".
     """
 
     name: ClassVar[str]
@@ -82,3 +102,8 @@ class Method(Protocol):
     def solve(self, problem: Problem) -> Solution:
         """Rows for `problem.missing`."""
         ...
+
+
+def uses_donor_weights(method: Method) -> bool:
+    """Whether a method needs the donor's weights, or makes use of them where they are given."""
+    return "donor weights" in method.needs | getattr(method, "wants", frozenset())

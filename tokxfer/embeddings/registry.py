@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from tokxfer.embeddings.asymmetric import Asymmetric
+from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
@@ -17,10 +18,14 @@ from tokxfer.embeddings.subword import Subword
 from tokxfer.embeddings.subword_first import SubwordFirst
 from tokxfer.embeddings.subword_last import SubwordLast
 from tokxfer.embeddings.subword_length import SubwordLength
+from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
+from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
+from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.embeddings.zero import Zero
 from tokxfer.errors import UsageError
 
 REGISTRY: dict[str, type[Method]] = {
+    "auto": Auto,
     "omp": OMP,
     "knn": Neighbours,
     "linear": Linear,
@@ -30,6 +35,9 @@ REGISTRY: dict[str, type[Method]] = {
     "subword-first": SubwordFirst,
     "subword-last": SubwordLast,
     "asymmetric": Asymmetric,
+    "tokenadapt-local": TokenAdaptLocal,
+    "tokenadapt-global": TokenAdaptGlobal,
+    "tokenadapt-hybrid": TokenAdaptHybrid,
     "mean": Mean,
     "gaussian": Gaussian,
     "zero": Zero,

@@ -21,6 +21,7 @@ class Origin(IntEnum):
     MEAN = 5  # the mean row; no weights
     OUTSIDE = 6  # a row given beside the map; no weights
     PADDING = 7  # a row of no id; no weights
+    MIXED = 8  # pieces and near rows together
 
 
 @dataclass(frozen=True, eq=False)

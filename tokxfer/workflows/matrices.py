@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from tokxfer.embeddings import Assembly, Method, apply_map, assemble, pose
+from tokxfer.embeddings import Assembly, Encoder, Method, Problem, apply_map, assemble, pose
 from tokxfer.errors import UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match
 
@@ -55,6 +56,7 @@ def rebuild(
     seed: int = 0,
     memory_budget: int | None = None,
     advance: Advance | None = None,
+    encoder: Encoder | None = None,
 ) -> Rebuilt:
     """The base's matrices, rebuilt for the donor's vocabulary.
 
@@ -72,33 +74,52 @@ def rebuild(
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take; None takes half of what is free.
         advance: Called with the number of tokens done.
+        encoder: The text encoder, for methods that need one.
 
     Returns:
         The matrices in the base's dtype and on its device.
     """
-    problems = (
+    problems = pose_all(
+        base, donor, base_vocabulary, donor_vocabulary, match,
+        seed=seed, memory_budget=memory_budget, advance=advance, encoder=encoder,
+    )  # fmt: skip
+    return solve_all(problems, base, method, size)
+
+
+def pose_all(
+    base: Matrices,
+    donor: Matrices | None,
+    base_vocabulary: ByteVocabulary,
+    donor_vocabulary: ByteVocabulary,
+    match: Match,
+    **options: Any,
+) -> dict[str, Problem]:
+    """One problem for each of the base's matrices, by its name; arguments as for `rebuild`."""
+    rows = (
         {"tied": base.input}
         if base.output is None
-        else {
-            "input": base.input,
-            "output": base.output,
-        }
+        else {"input": base.input, "output": base.output}
     )
-    assemblies = {}
-    for matrix, rows in problems.items():
-        problem = pose(
+    return {
+        matrix: pose(
             matrix,
-            rows,
+            rows[matrix],
             None if donor is None else donor_rows(matrix, donor),
             base_vocabulary,
             donor_vocabulary,
             match,
-            seed=seed,
-            memory_budget=memory_budget,
-            advance=advance,
+            **options,
         )
-        assemblies[matrix] = assemble(problem, method, size)
-    first, last = assemblies[next(iter(problems))], assemblies[next(reversed(problems))]
+        for matrix in rows
+    }
+
+
+def solve_all(
+    problems: Mapping[str, Problem], base: Matrices, method: Method, size: int
+) -> Rebuilt:
+    """The new matrices by one method."""
+    assemblies = {matrix: assemble(problem, method, size) for matrix, problem in problems.items()}
+    first, last = assemblies[next(iter(assemblies))], assemblies[next(reversed(assemblies))]
     new_input = first.rows(base.input)
     new_output = None if base.output is None else last.rows(base.output)
     new_bias = None if base.bias is None else rebuild_bias(base.bias, last)

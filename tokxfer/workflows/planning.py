@@ -17,9 +17,10 @@ from tokxfer.checkpoints import (
     pick_dtype,
     resolve,
 )
-from tokxfer.embeddings import Method, build_method
+from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
+from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.matrices import check_donor, check_vocabularies
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".gguf")
@@ -48,6 +49,7 @@ class Plan:
         seed: Seed of everything random.
         trust_remote_code: Whether a model's own Python code may run.
         force: Whether an existing `out` is replaced.
+        encoder: The text encoder; None where the method needs none.
     """
 
     base: ModelFolder
@@ -68,6 +70,7 @@ class Plan:
     seed: int
     trust_remote_code: bool
     force: bool
+    encoder: TextEncoder | None = None
 
     @property
     def base_name(self) -> str:
@@ -130,6 +133,10 @@ def plan_transplant(
     tune: bool | None = None,
     decay: float | None = None,
     weights: str | None = None,
+    share: float | None = None,
+    temperature: float | None = None,
+    threshold: float | None = None,
+    encoder: str | Path | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -148,18 +155,19 @@ def plan_transplant(
         TokxferError: In one sentence, what is wrong.
     """
     chosen = build_method(
-        method, k=k, selection=selection, ridge=ridge, tune=tune, decay=decay, weights=weights
-    )
+        method, k=k, selection=selection, ridge=ridge, tune=tune, decay=decay, weights=weights,
+        share=share, temperature=temperature, threshold=threshold,
+    )  # fmt: skip
     inputs = [path for path in map(Path, (base, donor)) if path.exists()]
     check_target(out, force=force, forbidden=inputs)
     base_folder = ModelFolder.open(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
     donor_path, commit = resolve(
-        donor, revision=donor_revision, offline=offline, weights="donor weights" in chosen.needs
+        donor, revision=donor_revision, offline=offline, weights=uses_donor_weights(chosen)
     )
     donor_folder = None
-    if "donor weights" in chosen.needs and not is_bare(donor_path):
+    if uses_donor_weights(chosen) and not is_bare(donor_path):
         donor_folder = ModelFolder.open(
             donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
         )
@@ -169,6 +177,9 @@ def plan_transplant(
     matched = match(base_vocabulary, donor_vocabulary)
     check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
     refuse_other(base_folder)
+    text_encoder = open_encoder(
+        chosen, encoder, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     return Plan(
         base=base_folder,
         donor=donor_folder,
@@ -188,6 +199,7 @@ def plan_transplant(
         seed=seed,
         trust_remote_code=trust_remote_code,
         force=force,
+        encoder=text_encoder,
     )
 
 

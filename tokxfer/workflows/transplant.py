@@ -43,9 +43,9 @@ def transplant(
         progress: Show bars on stderr.
         options: k (shared tokens per combination, at most), selection ("raw", "normalized" or
             "auto"), ridge and tune, for `omp`; decay, for `subword-first` and `subword-last`;
-            k and weights, for `knn` (any
-            other option of a method is set on one ready made); pad_to_multiple_of (rounds the rows
-            up); max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
+            k and weights, for `knn`; share, k, temperature, threshold and encoder (a text encoder's
+            folder or hub name), for `tokenadapt-…`; pad_to_multiple_of (rounds the rows up);
+            max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
             trust_remote_code; offline; force (replace `out`); seed; memory_budget (bytes, "2GB",
             or None for half of what is free).
@@ -96,6 +96,7 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
             seed=plan.seed,
             memory_budget=plan.memory_budget,
             advance=bar.update,
+            encoder=plan.encoder,
         )
 
 

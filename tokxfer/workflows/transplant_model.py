@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
-from tokxfer.embeddings import Method, build_method
+from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, match
+from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.matrices import Matrices, check_donor, check_vocabularies, rebuild
 from tokxfer.workflows.planning import counterparts, new_size
@@ -30,6 +32,7 @@ def transplant_model(
     pad_to_multiple_of: int | None = None,
     seed: int = 0,
     memory_budget: int | None = None,
+    encoder: str | Path | TextEncoder | None = None,
     progress: bool = False,
     **options: Any,
 ) -> tuple[Any, Any, TransplantReport]:
@@ -44,6 +47,8 @@ def transplant_model(
         pad_to_multiple_of: Round the rows up to a multiple of this.
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take; None takes half of what is free.
+        encoder: A text encoder's folder or hub name, or one ready made, for methods that need it;
+            None takes the packaged one.
         progress: Show a bar on stderr.
         options: The method's own options, such as k.
 
@@ -56,6 +61,7 @@ def transplant_model(
     """
     started = time.perf_counter()
     chosen = build_method(method, **options)
+    text_encoder = open_encoder(chosen, encoder, progress=progress)
     base_vocabulary = vocabulary_of(tokenizer)
     donor_vocabulary = vocabulary_of(donor_tokenizer)
     matched = match(base_vocabulary, donor_vocabulary)
@@ -64,13 +70,13 @@ def transplant_model(
     check_vocabularies(matched, base_vocabulary, len(base.input))
     size = new_size(matched, len(base.input), pad_to_multiple_of)
     donor = None
-    if donor_model is not None and "donor weights" in chosen.needs:
+    if donor_model is not None and uses_donor_weights(chosen):
         donor = matrices_of(donor_model).to(base.input.device)
     new = int((matched.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {chosen.name}", "row", progress) as bar:
         rebuilt = rebuild(
             base, donor, base_vocabulary, donor_vocabulary, matched, chosen, size,
-            seed=seed, memory_budget=memory_budget, advance=bar.update,
+            seed=seed, memory_budget=memory_budget, advance=bar.update, encoder=text_encoder,
         )  # fmt: skip
     rows_before = len(base.input)
     install(model, rebuilt.matrices, donor_vocabulary.roles, counterparts(matched))

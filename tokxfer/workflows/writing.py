@@ -131,6 +131,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
                 "revision": plan.donor_revision,
                 "sha256": file_hashes(donor_files(plan)),
             },
+            **({} if plan.encoder is None else {"encoder": plan.encoder.to_dict()}),
         },
         options=resolved_options(plan),
         versions=versions(),
@@ -208,6 +209,7 @@ def resolved_options(plan: Plan) -> dict[str, Any]:
     return {
         "method": plan.method.name,
         **dataclasses.asdict(plan.method),  # type: ignore[call-overload]
+        **({} if plan.encoder is None else {"encoder": plan.encoder.name}),
         "rows": plan.size,
         "device": str(plan.device),
         "dtype": str(plan.dtype or plan.base.dtype).removeprefix("torch."),

@@ -1,0 +1,52 @@
+"""`auto` takes what comes nearest to held-out rows, of what is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.embeddings.problems import make_problem
+from tests.embeddings.test_methods import rebuilt
+from tokxfer.embeddings import Auto, Linear, Subword, held_out, uses_donor_weights
+from tokxfer.embeddings.auto import CANDIDATES
+
+WITHOUT_WEIGHTS = {"subword", "subword-length", "asymmetric"}
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_the_best_of_what_is_given_is_taken(weights: bool) -> None:
+    problem = make_problem("sentencepiece_bpe", "byte_level", weights=weights)
+    details = Auto().solve(problem).details
+    able = [c for c in CANDIDATES if weights or "donor weights" not in c.needs]
+    assert {c.name for c in able} == set(details["cosines"])
+    assert weights or set(details["cosines"]) == WITHOUT_WEIGHTS
+    scores = {c.name: held_out(problem, c).cosine for c in able}
+    assert details["method"] == max(scores, key=lambda name: scores[name])
+    for name, score in details["cosines"].items():
+        assert score == pytest.approx(scores[name], abs=1e-4)
+
+
+def test_rows_are_those_of_the_method_taken() -> None:
+    problem = make_problem("sentencepiece_bpe", "byte_level")
+    assert problem.donor_rows is not None
+    way = torch.randn(20, 24, generator=torch.Generator().manual_seed(4))
+    rows = problem.base_rows.clone()
+    rows[problem.sources[problem.anchors]] = problem.donor_rows[problem.anchors] @ way
+    problem = dataclasses.replace(problem, base_rows=rows)
+    assert Auto().solve(problem).details["method"] == "linear"
+    assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, Linear()))
+
+
+def test_without_enough_anchors_it_is_subword() -> None:
+    problem = make_problem("sentencepiece_bpe", "byte_level")
+    problem = dataclasses.replace(problem, anchors=problem.anchors[:10])
+    assert Auto().solve(problem).details == {"method": "subword", "cosines": {}}
+    assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, Subword()))
+
+
+def test_donor_weights_are_used_but_not_needed() -> None:
+    assert uses_donor_weights(Auto())
+    assert not Auto.needs
+    assert not uses_donor_weights(Subword())

@@ -1,0 +1,115 @@
+"""`tokxfer compare`: several methods side by side on one pair of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokxfer.cli import options
+from tokxfer.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from tokxfer.workflows.comparison import ComparisonReport
+
+
+@click.command(
+    "compare",
+    epilog="""\b
+Examples:
+  tokxfer compare models/english-spbpe models/english-bytebpe --text models/held_out.jsonl
+  tokxfer compare gpt2 tokenizer.json --text documents.jsonl -m subword -m mean --report out
+""",
+)
+@click.argument("base")
+@click.argument("donor")
+@click.option(
+    "--text",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help='Plain text, or JSON lines with a "text" field: documents give standard errors.',
+)
+@click.option(
+    "-m", "--method", "methods", multiple=True, help="A method; may be repeated.  [all but auto]"
+)
+@click.option("--report", type=click.Path(), help="Write report.json and report.html here.")
+@click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
+@click.option("--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of each file."
+)
+@click.option("--donor-revision", help="Git revision of a donor's hub name.")
+@options.shared(
+    options.device,
+    options.compute_dtype,
+    options.seed,
+    options.memory_budget,
+    options.revision,
+    options.offline,
+    options.trust_remote_code,
+    options.force,
+    options.as_json,
+    options.quiet,
+)
+def command(report: str | None, force: bool, as_json: bool, quiet: bool, **arguments: Any) -> None:
+    """Try methods of giving BASE the tokenizer of DONOR, and measure what each keeps.
+
+    Nothing is written but the report. Shared tokens that are hidden from a method say how near it
+    comes to their rows; the text says what the new model has kept. Which method is best is chosen
+    on a random half of the documents and judged on the other.
+    """
+    from tokxfer.workflows.compare import compare
+    from tokxfer.workflows.compare_page import check_report, write_report
+
+    if report is not None:
+        inputs = [arguments["base"], arguments["donor"], *arguments["text"]]
+        check_report(report, force=force, inputs=inputs)
+    arguments["methods"] = arguments["methods"] or None
+    found = compare(**arguments, progress=not quiet)
+    if report is not None:
+        write_report(found, report, force=force, inputs=inputs)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print_results(found)
+    for method, reason in found.skipped.items():
+        note(f"Not tried: {method}. {reason}", quiet=quiet)
+    lossy = max((result.evaluation.lossy_bytes for result in found.results), default=0)
+    if lossy:
+        note(
+            f"The donor's tokenizer does not give back {lossy:,} of {found.base.bytes:,} bytes of "
+            "the text: compare methods with each other, not with the base.",
+            quiet=quiet,
+        )
+    if report is not None:
+        note(f"{report}/report.html has the plots and the worst tokens.", quiet=quiet)
+
+
+def print_results(found: ComparisonReport) -> None:
+    """One row per method, the base first, and who wins."""
+    matrices = dict.fromkeys(m for result in found.results for m in result.made.rows)
+    columns = ["method", "bits/byte", "ratio", "±", *(f"cosine, {m}" for m in matrices), "s", "MB"]
+    rows: list[list[object]] = [
+        ["(base)", found.base.bits_per_byte, 1.0, None, *(None for _ in matrices), None, None]
+    ]
+    for result in found.results:
+        made = result.made
+        cosines = [made.held_out[m].cosine if m in made.held_out else None for m in matrices]
+        extra = None if made.extra_bytes is None else round(made.extra_bytes / 1e6)
+        rows.append(
+            [result.method, result.evaluation.bits_per_byte, result.ratio.value,
+             result.ratio.stderr, *cosines, round(made.seconds, 2), extra]
+        )  # fmt: skip
+    print_table(f"{found.base_name} with the tokenizer of {found.donor_name}", columns, rows)
+    verdict = found.verdict
+    if verdict is not None:
+        error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"
+        said = f"on the other half its ratio is {verdict.ratio:.3f}{error}"
+        if verdict.better:
+            said += f", and {', '.join(verdict.better)} did better there"
+        if verdict.equal:
+            said += f", which is no different from {', '.join(verdict.equal)}"
+        if verdict.others and not verdict.better and not verdict.equal:
+            said += ", better than all others by more than the standard error of the difference"
+        click.echo(f"\nBest on half of the documents: {verdict.method}; {said}.")

@@ -1,0 +1,176 @@
+"""`compare`: several methods side by side on one pair of models and one text."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokxfer.checkpoints import load_model, load_tokenizer, parse_size, pick_device, pick_dtype
+from tokxfer.embeddings import REGISTRY, Method, build_method
+from tokxfer.errors import TokxferError, UsageError
+from tokxfer.workflows.align import align_vocabularies
+from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
+from tokxfer.workflows.encoder import TextEncoder
+from tokxfer.workflows.environment import versions
+from tokxfer.workflows.evaluate import evaluate_model
+from tokxfer.workflows.text import read_documents
+from tokxfer.workflows.workbench import Pair, Workbench
+
+__all__ = ["ComparisonReport", "compare"]
+
+
+def compare(
+    base: str | Path,
+    donor: str | Path,
+    *,
+    text: str | Path | Sequence[str | Path],
+    methods: Sequence[str | Method] | None = None,
+    encoder: str | Path | TextEncoder | None = None,
+    limit: int | None = None,
+    window: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+    memory_budget: int | str | None = None,
+    revision: str | None = None,
+    donor_revision: str | None = None,
+    trust_remote_code: bool = False,
+    offline: bool = False,
+    progress: bool = False,
+) -> ComparisonReport:
+    """Try methods of transplanting on one pair of models, and measure what each keeps.
+
+    Nothing is written: the base is loaded once, and gets one set of new rows after the other. All
+    methods see the same held-out shared tokens and the same documents. Which of them is best is
+    chosen on a random half of the documents and judged on the other.
+
+    Args:
+        base: Model folder or hub name.
+        donor: Another, or a bare tokenizer.
+        text: Files, as `evaluate` takes them.
+        methods: Names, or methods ready made; None tries all but `auto`, which only chooses.
+        encoder: The text encoder, for methods that need one; None takes the packaged one.
+        limit: Read only so many documents of each file.
+        window: Tokens of a window; None takes the length the base was made for.
+        device: "auto", "cpu", "cuda:0" or "mps".
+        dtype: Number format to evaluate in, as for `evaluate`.
+        seed: Seed of everything random.
+        memory_budget: Bytes that batches may take, or "2GB"; None for half of what is free.
+        revision, donor_revision: Of hub names.
+        trust_remote_code: Whether Python code that comes with a model may run.
+        offline: Never ask the hub.
+        progress: Show bars on stderr.
+
+    Returns:
+        One entry per method, the best first; methods that could not run, with the reason.
+
+    Raises:
+        UsageError: An unknown method, one given twice, or none at all.
+        TokxferError: In one sentence, what is wrong with the models or the text.
+
+    Example:
+        >>> import tokxfer as tx
+        >>> report = tx.compare("models/english-spbpe", "models/english-bytebpe",
+        ...                     text="models/held_out.jsonl")  # doctest: +SKIP
+    """
+    every = [name for name in REGISTRY if name != "auto"]
+    chosen = [build_method(method) for method in (every if methods is None else methods)]
+    files = [text] if isinstance(text, (str, Path)) else list(text)
+    if not chosen or not files:
+        raise UsageError("A comparison takes at least one method and one text.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit must be 1 or more, not {limit}.")
+    labelled(chosen)
+    documents = [d for file in files for d in read_documents(file, limit)]
+    pair = Pair.open(
+        base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
+        trust_remote_code=trust_remote_code, offline=offline,
+    )  # fmt: skip
+    text_encoder, no_encoder = None, None
+    if any("encoder" in method.needs for method in chosen):
+        try:
+            text_encoder = (
+                encoder
+                if isinstance(encoder, TextEncoder)
+                else TextEncoder.open(
+                    encoder, device=device, offline=offline, progress=progress,
+                    trust_remote_code=trust_remote_code,
+                )
+            )  # fmt: skip
+        except UsageError as failure:  # nothing is installed, and nothing was named
+            no_encoder = failure
+    place = pick_device(device)
+    budget = None if memory_budget in (None, "auto") else parse_size(memory_budget or 0)
+    model = load_model(
+        pair.base.path,
+        dtype=pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None),
+        device=place,
+        trust_remote_code=trust_remote_code,
+    )
+    tokenizer = load_tokenizer(pair.base.path, trust_remote_code=trust_remote_code)
+    told: dict[str, Any] = {"window": window, "memory_budget": budget, "progress": progress}
+    before = evaluate_model(model, tokenizer, documents, name=pair.base_name, **told)
+    bench = Workbench(pair, model, place, seed=seed, budget=budget)
+    results, skipped = [], {}
+    for label, method in labelled(chosen).items():
+        try:
+            made = bench.make(method, text_encoder)
+            after = evaluate_model(model, pair.donor_vocabulary, documents, name=label, **told)
+        except TokxferError as failure:
+            reason = no_encoder if "encoder" in method.needs and no_encoder else failure
+            skipped[label] = " ".join(filter(None, (str(reason), reason.hint)))
+            continue
+        results.append(Compared(label, made, after, after.ratio(before)))
+    aligned = align_vocabularies(pair.base_vocabulary, pair.donor_vocabulary, documents)
+    assert aligned.text is not None
+    ordered = tuple(sorted(results, key=lambda result: result.ratio.value))
+    return ComparisonReport(
+        base=before,
+        base_name=pair.base_name,
+        donor_name=pair.donor_name,
+        shared=aligned.shared,
+        coverage=aligned.coverage,
+        text_coverage=aligned.text.token_coverage,
+        results=ordered,
+        skipped=skipped,
+        verdict=judge(before, ordered, seed),
+        settings={
+            "text": [str(file) for file in files],
+            "limit": limit,
+            "window": window,
+            "device": str(place),
+            "dtype": dtype,
+            "seed": seed,
+            "encoder": None if text_encoder is None else text_encoder.to_dict(),
+        },
+        versions=versions(),
+    )
+
+
+def labelled(methods: Sequence[Method]) -> dict[str, Method]:
+    """Methods by name; those of one name by the options that are not their defaults, too.
+
+    Raises:
+        UsageError: Two are the same.
+    """
+    names = [method.name for method in methods]
+    found: dict[str, Method] = {}
+    for method in methods:
+        label = method.name
+        if names.count(label) > 1:
+            plain = type(method)()
+            given = [f.name for f in dataclasses.fields(method)]  # type: ignore[arg-type]
+            own = [
+                f"{n}={getattr(method, n)}"
+                for n in given
+                if getattr(method, n) != getattr(plain, n)
+            ]
+            label += f" ({', '.join(own)})" if own else ""
+        if label in found:
+            raise UsageError(f"The method {label!r} is given twice.", "Leave one out.")
+        found[label] = method
+    return found

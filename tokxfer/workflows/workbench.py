@@ -1,0 +1,219 @@
+"""One pair of models, opened once, on which methods are tried one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokxfer.checkpoints import ModelFolder, resolve
+from tokxfer.embeddings import HeldOut, Method, held_out, uses_donor_weights
+from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
+from tokxfer.vocabulary import ByteVocabulary, Match, match, read_vocabulary
+from tokxfer.workflows.encoder import TextEncoder
+from tokxfer.workflows.matrices import (
+    Matrices,
+    check_donor,
+    check_vocabularies,
+    pose_all,
+    solve_all,
+)
+from tokxfer.workflows.memory import MemoryPeak
+from tokxfer.workflows.planning import counterparts, is_bare, new_size, public_name, refuse_other
+from tokxfer.workflows.transplant import check_finite, read_matrices
+from tokxfer.workflows.transplant_model import install
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A base and a donor, checked.
+
+    Attributes:
+        base: The base's folder.
+        donor: The donor's folder; None for a bare tokenizer, or where no method uses its weights.
+        donor_path: Where the donor's tokenizer is.
+        base_name, donor_name: As people call them.
+        base_vocabulary, donor_vocabulary: Their tokens.
+        match: The donor's ids lined up with the base's.
+        donor_failure: Why the donor's weights cannot be read; "" where nothing is wrong.
+    """
+
+    base: ModelFolder
+    donor: ModelFolder | None
+    donor_path: Path
+    base_name: str
+    donor_name: str
+    base_vocabulary: ByteVocabulary
+    donor_vocabulary: ByteVocabulary
+    match: Match
+    donor_failure: str = ""
+
+    @classmethod
+    def open(
+        cls,
+        base: str | Path,
+        donor: str | Path,
+        methods: Sequence[Method],
+        *,
+        revision: str | None = None,
+        donor_revision: str | None = None,
+        trust_remote_code: bool = False,
+        offline: bool = False,
+    ) -> Pair:
+        """Open both models and line their vocabularies up.
+
+        A donor whose weights cannot be read counts as a bare tokenizer if some method does without
+        them.
+
+        Raises:
+            TokxferError: In one sentence, what is wrong.
+        """
+        common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "offline": offline}
+        weights = any(uses_donor_weights(method) for method in methods)
+        base_folder = ModelFolder.open(base, revision=revision, **common)
+        donor_path, _ = resolve(donor, revision=donor_revision, offline=offline, weights=weights)
+        donor_folder, why = None, ""
+        if weights and not is_bare(donor_path):
+            try:
+                donor_folder = ModelFolder.open(donor, revision=donor_revision, **common)
+            except (FolderError, UnsupportedError) as failure:
+                if all("donor weights" in method.needs for method in methods):
+                    raise
+                why = str(failure)
+        old, new = read_vocabulary(base_folder.path), read_vocabulary(donor_path)
+        matched = match(old, new)
+        check_vocabularies(matched, old, base_folder.embeddings.rows)
+        refuse_other(base_folder)
+        return cls(
+            base=base_folder,
+            donor=donor_folder,
+            donor_path=donor_path,
+            base_name=public_name(base_folder.name, base_folder.path),
+            donor_name=public_name(str(donor), donor_path),
+            base_vocabulary=old,
+            donor_vocabulary=new,
+            match=matched,
+            donor_failure=why,
+        )
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one method made of a pair.
+
+    Attributes:
+        options: The method's options.
+        held_out: For each matrix, what it makes of hidden shared tokens.
+        worst: For each matrix, the text of those it is worst at, with their cosines.
+        rows: For each matrix, how many rows came about in which way.
+        chosen: For each matrix, what the method chose and measured.
+        seconds: Wall time of making the rows.
+        extra_bytes: Memory that took at its peak, beyond what was held.
+    """
+
+    options: dict[str, Any]
+    held_out: dict[str, HeldOut]
+    worst: dict[str, tuple[tuple[str, float], ...]]
+    rows: dict[str, dict[str, int]]
+    chosen: dict[str, dict[str, Any]]
+    seconds: float
+    extra_bytes: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports; the ids of the worst tokens are left to their texts."""
+        figures = asdict(self) | {"seconds": round(self.seconds, 3)}
+        for score in figures["held_out"].values():
+            del score["worst"]
+        return figures
+
+
+class Workbench:
+    """A loaded base that gets the rows of one method after the other.
+
+    Args:
+        pair: The models.
+        model: The base, loaded in float32; its matrices are replaced.
+        device: Where rows are made.
+        seed: Seed of everything random.
+        budget: Bytes that batches may take; None for half of what is free.
+    """
+
+    def __init__(
+        self, pair: Pair, model: Any, device: torch.device, *, seed: int, budget: int | None
+    ) -> None:
+        self.pair, self.model, self.device = pair, model, device
+        self._options = {"seed": seed, "memory_budget": budget}
+        self._base = read_matrices(pair.base).to(device)
+        check_finite(pair.base, self._base, pair.base.embeddings.rows)
+        self._donor: Matrices | None = None
+        if pair.donor is not None:
+            self._donor = read_matrices(pair.donor).to(device)
+            check_finite(pair.donor, self._donor, pair.donor_vocabulary.size)
+        self._size = new_size(pair.match, len(self._base.input), None)
+        self._installed = False
+
+    def make(self, method: Method, encoder: TextEncoder | None) -> Made:
+        """Give the model the rows of a method, and say what they are worth without any text.
+
+        Raises:
+            UnsupportedError: The method needs donor weights, and the donor has none.
+            VocabularyError: There is nothing to learn from.
+        """
+        pair = self.pair
+        if pair.donor_failure and "donor weights" in method.needs:
+            raise UnsupportedError(pair.donor_failure)
+        check_donor(method, donor_name=pair.donor_name, weights=self._donor is not None)
+        problems = pose_all(
+            self._base,
+            self._donor,  # for every method, so that all hide the same tokens
+            pair.base_vocabulary,
+            pair.donor_vocabulary,
+            pair.match,
+            encoder=encoder,
+            **self._options,
+        )
+        started = time.perf_counter()
+        with MemoryPeak(self.device) as peak:
+            rebuilt = solve_all(problems, self._base, method, self._size)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - started
+        scores = {}
+        for matrix, problem in problems.items():
+            try:
+                scores[matrix] = held_out(problem, method)
+            except VocabularyError:
+                continue
+        self._put(rebuilt.matrices)
+        return Made(
+            options=asdict(method),  # type: ignore[call-overload]
+            held_out=scores,
+            worst={matrix: self._spelled(score) for matrix, score in scores.items()},
+            rows={matrix: part.map.counts() for matrix, part in rebuilt.assemblies.items()},
+            chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
+            seconds=seconds,
+            extra_bytes=peak.extra_bytes,
+        )
+
+    def _spelled(self, score: HeldOut) -> tuple[tuple[str, float], ...]:
+        tokens = self.pair.donor_vocabulary.tokens
+        return tuple((tokens[i].decode("utf-8", "backslashreplace"), c) for i, c in score.worst)
+
+    @torch.no_grad()
+    def _put(self, new: Matrices) -> None:
+        """The first rows bring the new size and the new special ids, later ones only values."""
+        if not self._installed:
+            roles = self.pair.donor_vocabulary.roles
+            install(self.model, new, roles, counterparts(self.pair.match))
+            self._installed = True
+            return
+        embedding, head = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        embedding.weight.copy_(new.input)
+        if new.output is not None:
+            head.weight.copy_(new.output)
+        if new.bias is not None:
+            head.bias.copy_(new.bias)
