@@ -20,6 +20,13 @@ install_import_hook(["tokxfer.sparse", "tokxfer.embeddings"], "beartype.beartype
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse test names with an address in them: workers would not agree on what to run."""
+    moving = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if moving:
+        raise pytest.UsageError(f"a test is named after where an object lies: {moving[0]}")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real tokenizers, models and text; tests that need it skip where it is absent.

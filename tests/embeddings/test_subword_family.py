@@ -34,7 +34,7 @@ def by_formula(problem: Problem, token: int, weights: Weights) -> torch.Tensor:
     return (counts[:, None] * problem.base_rows[ids]).sum(dim=0) / counts.sum()
 
 
-@pytest.mark.parametrize(("method", "weights"), FORMULAS, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(("method", "weights"), FORMULAS, ids=[str(m) for m, _ in FORMULAS])
 @pytest.mark.parametrize(("base", "donor"), PAIRS[::2])
 def test_a_row_is_the_weighted_mean_of_the_pieces_of_the_bytes(
     base: str, donor: str, method: object, weights: Weights
