@@ -112,12 +112,13 @@ def test_what_is_hidden_is_no_anchor_and_has_no_source() -> None:
     assert all(len(problem.donor.tokens[token]) > 1 for token in hidden.missing.tolist())
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", sorted(REGISTRY.keys() - {"auto"}))
 def test_no_method_sees_the_rows_that_are_hidden(name: str) -> None:
     """Hidden tokens exchange their rows: moments stay, and so must the answer of every method.
 
     Rows of other hidden tokens may be used as pieces and neighbours, so that maps are compared, and
-    rows beside them.
+    rows beside them. (`auto` may choose otherwise: its candidates are judged on what such pieces
+    make of still other tokens.)
     """
     hidden = hide(posed())
     places = torch.from_numpy(posed().sources[hidden.missing])
@@ -150,7 +151,7 @@ def test_methods_that_know_the_way_between_the_spaces_find_the_row() -> None:
     linear, mean = held_out(problem, Linear()), held_out(problem, Mean())
     assert linear.cosine > 0.95 > mean.cosine
     assert linear.rank == 1 < mean.rank
-    assert held_out(problem, OMP()).cosine > 0.5
+    assert held_out(problem, OMP()).cosine > 0.3 > mean.cosine
 
 
 def test_neighbours_of_a_hidden_token_are_others() -> None:

@@ -125,7 +125,7 @@ def test_hybrid_rows_mix_pieces_and_the_nearest_tokens(base: str, donor: str, ma
     method = TokenAdaptHybrid(share=0.4, k=2, temperature=0.2, threshold=0.55)
     alone = TokenAdaptGlobal(k=2, temperature=0.2, threshold=0.55)
     rows, near_rows = rebuilt(problem, method), rebuilt(problem, alone)
-    tokens = problem.missing.tolist()[::7]
+    tokens = problem.missing.tolist()[::15]
     mixed, near_only = [], []
     for token in tokens:
         spelled = problem.donor.tokens[token]
