@@ -263,7 +263,9 @@ def test_a_bare_tokenizer_is_enough(
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])
     assert stop.value.code == 0
-    report = json.loads(capsys.readouterr().out)
+    printed, shown = capsys.readouterr()
+    assert "texts by letters: 100%" in shown
+    report = json.loads(printed)
     told = {"share": 0.5, "k": 2, "temperature": 0.1, "threshold": -1.0, "encoder": "letters"}
     assert told.items() <= report["options"].items()
     assert report["rows"]["input"] == report["rows"]["output"]

@@ -34,12 +34,12 @@ Examples:
     "-m", "--method", "methods", multiple=True, help="A method; may be repeated.  [all but auto]"
 )
 @click.option("--report", type=click.Path(), help="Write report.json and report.html here.")
-@click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
+@options.encoder
 @click.option("--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of each file."
 )
-@click.option("--donor-revision", help="Git revision of a donor's hub name.")
+@options.donor_revision
 @options.shared(
     options.device,
     options.compute_dtype,

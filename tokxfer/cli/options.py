@@ -41,6 +41,10 @@ trust_remote_code = click.option(
     "--trust-remote-code", is_flag=True, help="Run Python code that comes with a model. Off."
 )
 revision = click.option("--revision", default=None, help="Git revision of a hub name.")
+donor_revision = click.option("--donor-revision", help="Git revision of a donor's hub name.")
+encoder = click.option(
+    "--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]"
+)
 offline = click.option("--offline", is_flag=True, help="Never ask the model hub.")
 force = click.option("--force", is_flag=True, help="Replace an existing output folder.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")

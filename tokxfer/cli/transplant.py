@@ -67,10 +67,10 @@ Examples:
     "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
 )
 @click.option("--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]")
-@click.option("--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]")
+@options.encoder
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
-@click.option("--donor-revision", help="Git revision of a donor's hub name.")
+@options.donor_revision
 @options.shared(
     options.device,
     options.dtype,

@@ -84,7 +84,7 @@ def compare(
         raise UsageError("A comparison takes at least one method and one text.")
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be 1 or more, not {limit}.")
-    labelled(chosen)
+    named = labelled(chosen)
     documents = [d for file in files for d in read_documents(file, limit)]
     pair = Pair.open(
         base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
@@ -116,7 +116,7 @@ def compare(
     before = evaluate_model(model, tokenizer, documents, name=pair.base_name, **told)
     bench = Workbench(pair, model, place, seed=seed, budget=budget)
     results, skipped = [], {}
-    for label, method in labelled(chosen).items():
+    for label, method in named.items():
         try:
             made = bench.make(method, text_encoder)
             after = evaluate_model(model, pair.donor_vocabulary, documents, name=label, **told)

@@ -83,6 +83,8 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
     if plan.donor is not None:
         donor = read_matrices(plan.donor).to(plan.device)
         check_finite(plan.donor, donor, plan.donor_vocabulary.size)
+    if plan.encoder is not None:
+        plan.encoder.progress = progress
     new = int((plan.match.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {plan.method.name}", "row", progress) as bar:
         return rebuild(
