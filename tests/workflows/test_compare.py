@@ -381,8 +381,8 @@ def test_text_that_is_not_utf8_or_empty_is_refused(tiny: Tiny, tmp_path: Path) -
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_what_was_taken_beyond_what_was_held() -> None:
     with MemoryPeak(torch.device("cpu")) as peak:
-        taken = torch.ones(20_000_000)
+        taken = torch.ones(50_000_000)
         taken += 1
         del taken
     assert peak.extra_bytes is not None
-    assert 75_000_000 < peak.extra_bytes < 120_000_000
+    assert 120_000_000 < peak.extra_bytes < 300_000_000  # what was held may shrink meanwhile
