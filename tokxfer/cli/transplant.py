@@ -6,16 +6,8 @@ from typing import Any
 
 import click
 
-from tokxfer.cli import options
+from tokxfer.cli import methods, options
 from tokxfer.cli.output import note, print_json, print_table
-
-
-def number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
-    """The number that a value stands for; a word is left to the method to judge."""
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return value
 
 
 @click.command(
@@ -29,44 +21,8 @@ Examples:
 @click.argument("base")
 @click.argument("donor")
 @click.argument("out", type=click.Path())
-@click.option(
-    "-m",
-    "--method",
-    default="omp",
-    show_default=True,
-    help="How rows of new tokens are found: auto, omp, knn, linear, procrustes, subword, "
-    "subword-length, subword-first, subword-last, asymmetric, tokenadapt-local, tokenadapt-global, "
-    "tokenadapt-hybrid, mean, gaussian, zero.",
-)
-@click.option(
-    "-k",
-    "--k",
-    type=int,
-    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3].",
-)
-@click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
-@click.option(
-    "--ridge",
-    callback=number_or_word,
-    metavar="auto|NUMBER",
-    help="omp: penalty on coefficients; auto takes what held-out anchors say.  [auto]",
-)
-@click.option(
-    "--tune/--no-tune",
-    default=None,
-    help="omp: fit k and length to held-out anchors.  [tune]",
-)
-@click.option(
-    "--decay",
-    type=float,
-    help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
-)
-@click.option("--weights", help="knn: distance, barycentric or least-squares.  [barycentric]")
-@click.option("--share", type=float, help="tokenadapt-hybrid: what neighbours count.  [0.3]")
-@click.option(
-    "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
-)
-@click.option("--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]")
+@methods.method
+@methods.every
 @options.encoder
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")

@@ -127,15 +127,6 @@ def plan_transplant(
     out: str | Path,
     *,
     method: str | Method = "omp",
-    k: int | None = None,
-    selection: str | None = None,
-    ridge: float | str | None = None,
-    tune: bool | None = None,
-    decay: float | None = None,
-    weights: str | None = None,
-    share: float | None = None,
-    temperature: float | None = None,
-    threshold: float | None = None,
     encoder: str | Path | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
@@ -148,16 +139,17 @@ def plan_transplant(
     force: bool = False,
     seed: int = 0,
     memory_budget: int | str | None = None,
+    **options: Any,
 ) -> Plan:
     """Open both models and check the whole request; the arguments are those of `transplant`.
+
+    Args:
+        options: The method's own; those that are None keep their defaults.
 
     Raises:
         TokxferError: In one sentence, what is wrong.
     """
-    chosen = build_method(
-        method, k=k, selection=selection, ridge=ridge, tune=tune, decay=decay, weights=weights,
-        share=share, temperature=temperature, threshold=threshold,
-    )  # fmt: skip
+    chosen = build_method(method, **options)
     inputs = [path for path in map(Path, (base, donor)) if path.exists()]
     check_target(out, force=force, forbidden=inputs)
     base_folder = ModelFolder.open(

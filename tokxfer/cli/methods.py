@@ -1,0 +1,71 @@
+"""The initializers' own options, as one command line has them all."""
+
+from __future__ import annotations
+
+import click
+
+from tokxfer.cli.options import shared
+
+
+def number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
+    """The number that a value stands for; a word is left to the method to judge."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return value
+
+
+method = click.option(
+    "-m",
+    "--method",
+    default="omp",
+    show_default=True,
+    help="How rows of new tokens are found: auto, omp, knn, linear, procrustes, subword, "
+    "subword-length, subword-first, subword-last, asymmetric, tokenadapt-local, tokenadapt-global, "
+    "tokenadapt-hybrid, mean, gaussian, zero.",
+)
+k = click.option(
+    "-k",
+    "--k",
+    type=int,
+    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3].",
+)
+selection = click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
+ridge = click.option(
+    "--ridge",
+    callback=number_or_word,
+    metavar="auto|NUMBER",
+    help="omp: penalty on coefficients; auto takes what held-out anchors say.  [auto]",
+)
+tune = click.option(
+    "--tune/--no-tune",
+    default=None,
+    help="omp: fit k and length to held-out anchors.  [tune]",
+)
+decay = click.option(
+    "--decay",
+    type=float,
+    help="subword-first, subword-last: what a piece counts in parts of its neighbour.  [0.5]",
+)
+weights = click.option(
+    "--weights", help="knn: distance, barycentric or least-squares.  [barycentric]"
+)
+share = click.option("--share", type=float, help="tokenadapt-hybrid: what neighbours count.  [0.3]")
+temperature = click.option(
+    "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
+)
+threshold = click.option(
+    "--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]"
+)
+
+every = shared(
+    k,
+    selection,
+    ridge,
+    tune,
+    decay,
+    weights,
+    share,
+    temperature,
+    threshold,
+)
