@@ -8,7 +8,7 @@ import torch
 
 from tests.sparse.oracle import ridge_fit
 from tokxfer.errors import UsageError
-from tokxfer.sparse import omp, solve_support
+from tokxfer.sparse import omp, solve_path, solve_support
 
 
 def test_equals_least_squares_with_places_not_used(random: torch.Generator) -> None:
@@ -58,3 +58,18 @@ def test_memory_budgets_change_nothing(random: torch.Generator) -> None:
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="must be positive, not 0 bytes"):
         solve_support(torch.ones(1, 1), torch.ones(1, 1), torch.zeros(1, 1).long(), memory_budget=0)
+
+
+@pytest.mark.parametrize("budget", [None, 1])
+def test_a_path_is_every_one_of_its_fits(budget: int | None) -> None:
+    generator = torch.Generator().manual_seed(3)
+    targets = torch.randn(70, 12, generator=generator)
+    atoms = torch.randn(30, 12, generator=generator)
+    support = omp(targets, atoms, 6).support.clone()
+    support[::3, 4:] = -1
+    support[5] = -1
+    path = solve_path(targets, atoms, support, (1, 3, 6), (0.0, 0.2), memory_budget=budget)
+    assert set(path) == {(size, ridge) for size in (1, 3, 6) for ridge in (0.0, 0.2)}
+    for (size, ridge), found in path.items():
+        expected = solve_support(targets, atoms, support[:, :size], ridge=ridge)
+        torch.testing.assert_close(found, expected)

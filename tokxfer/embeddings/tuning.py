@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from torch.nn import functional
 from tokxfer.embeddings.applying import mean_row
 from tokxfer.embeddings.problem import Ids, Problem
 from tokxfer.shapes import Float
-from tokxfer.sparse import Selection, omp, solve_support
+from tokxfer.sparse import Selection, omp, solve_path
 
 HELD_OUT = 512
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -89,11 +88,11 @@ def choose(
     best: Choice | None = None
     for candidate in selections:
         codes = omp(targets, atoms, k, selection=candidate, memory_budget=problem.memory_budget)
-        for size, penalty in itertools.product(sizes, ridges):
+        path = solve_path(
+            targets, atoms, codes.support, sizes, ridges, memory_budget=problem.memory_budget
+        )
+        for (size, penalty), coefficients in path.items():
             support = codes.support[:, :size]
-            coefficients = solve_support(
-                targets, atoms, support, ridge=penalty, memory_budget=problem.memory_budget
-            )
             guess = functional.embedding_bag(
                 support.clamp(min=0), sources, per_sample_weights=coefficients, mode="sum"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +68,54 @@ def solve_support(
     return fit(targets, atoms, support, ridge, None, memory_budget).coefficients
 
 
+def solve_path(
+    targets: Tensor,
+    atoms: Tensor,
+    support: Tensor,
+    sizes: Sequence[int],
+    ridges: Sequence[float],
+    *,
+    memory_budget: int | None = None,
+) -> dict[tuple[int, float], Tensor]:
+    """Fit the leading places of supports, for many sizes and ridges, from one set of products.
+
+    The Cholesky factor of the first places is the leading part of the factor of all, so that each
+    ridge takes one factorization, and each size of it one triangular solve.
+
+    Args:
+        targets, atoms, support: See `solve_support`.
+        sizes: How many leading places of the support to use, each at most k.
+        ridges: Penalties, as of `solve_support`.
+        memory_budget: See `solve_support`.
+
+    Returns:
+        For each size and ridge the coefficients, float32 [targets, size].
+
+    Raises:
+        UsageError: If memory_budget is not positive.
+    """
+    count, k = support.shape
+    device = targets.device
+    found = {
+        (size, ridge): torch.zeros(count, size, device=device) for size in sizes for ridge in ridges
+    }
+    batch = batch_size(atoms, k, device, memory_budget)
+    with exact_float32(device):
+        unit = float(row_lengths(atoms).double().square().mean())
+        for start in range(0, count, batch):
+            part = slice(start, start + batch)
+            used = support[part] >= 0
+            rows = atoms[support[part].clamp(min=0)].double()
+            gram, right = products(targets[part].double(), rows, used)
+            for ridge in ridges:
+                factor, reduced = factorize(gram, right, used, ridge * unit)
+                for size in sizes:
+                    upper = factor[:, :size, :size].mT
+                    solved = torch.linalg.solve_triangular(upper, reduced[:, :size], upper=True)
+                    found[size, ridge][part] = solved.squeeze(2).float()
+    return found
+
+
 def fit(
     targets: Float[Tensor, "targets dim"],
     atoms: Float[Tensor, "atoms dim"],
@@ -88,8 +137,7 @@ def fit(
     count, k = support.shape
     coefficients = torch.zeros(count, k, device=targets.device)
     norms = torch.zeros(count, device=targets.device)
-    room = working_memory(targets.device, memory_budget)
-    batch = min(_LARGEST_BATCH, max(1, room // (8 * (k + 1) * (2 * atoms.shape[1] + 3 * k))))
+    batch = batch_size(atoms, k, targets.device, memory_budget)
     with exact_float32(targets.device):
         weight = ridge * float(row_lengths(atoms).double().square().mean()) if ridge else 0.0
         for start in range(0, count, batch):
@@ -97,7 +145,8 @@ def fit(
             used = support[part] >= 0
             rows = atoms[support[part].clamp(min=0)].double()
             target = targets[part].double()
-            found = _solve(target, rows, used, weight)
+            factor, reduced = factorize(*products(target, rows, used), used, weight)
+            found = torch.linalg.solve_triangular(factor.mT, reduced, upper=True).squeeze(2)
             if cap is not None:
                 total = found.abs().sum(1, keepdim=True)
                 found *= torch.where(total > cap, cap / total, 1.0)
@@ -107,18 +156,36 @@ def fit(
     return SparseCodes(support, coefficients, norms)
 
 
-def _solve(
+def batch_size(
+    atoms: Float[Tensor, "atoms dim"], k: int, device: torch.device, memory_budget: int | None
+) -> int:
+    """How many supports of k atoms are fitted at once."""
+    room = working_memory(device, memory_budget)
+    return min(_LARGEST_BATCH, max(1, room // (8 * (k + 1) * (2 * atoms.shape[1] + 4 * k))))
+
+
+def products(
     target: Float[Tensor, "batch dim"],
     rows: Float[Tensor, "batch k dim"],
     used: Bool[Tensor, "batch k"],
-    weight: float,
-) -> Float[Tensor, "batch k"]:
-    """Solve the normal equations of every target; a place not used stands for 1 · c = 0."""
+) -> tuple[Float[Tensor, "batch k k"], Float[Tensor, "batch k 1"]]:
+    """Products of supports' atoms with each other and with the target; 0 in places not used."""
     both = used.unsqueeze(1) & used.unsqueeze(2)
-    gram = torch.bmm(rows, rows.transpose(1, 2)).masked_fill_(~both, 0.0)
-    gram.diagonal(dim1=1, dim2=2).add_(torch.where(used, weight, 1.0))
-    right = torch.bmm(target.unsqueeze(1), rows.transpose(1, 2)).masked_fill_(
-        ~used.unsqueeze(1), 0.0
-    )
-    factor, _ = torch.linalg.cholesky_ex(gram)
-    return torch.cholesky_solve(right.transpose(1, 2), factor).squeeze(2)
+    gram = torch.bmm(rows, rows.mT).masked_fill_(~both, 0.0)
+    right = torch.bmm(rows, target.unsqueeze(2)).masked_fill_(~used.unsqueeze(2), 0.0)
+    return gram, right
+
+
+def factorize(
+    gram: Float[Tensor, "batch k k"],
+    right: Float[Tensor, "batch k 1"],
+    used: Bool[Tensor, "batch k"],
+    weight: float,
+) -> tuple[Float[Tensor, "batch k k"], Float[Tensor, "batch k 1"]]:
+    """The lower factor L of the penalized normal equations L Lᵀ c = right, and L⁻¹ right.
+
+    A place not used stands for 1 · c = 0.
+    """
+    extra = torch.diag_embed(torch.where(used, weight, 1.0).to(gram.dtype))
+    factor, _ = torch.linalg.cholesky_ex(gram + extra)
+    return factor, torch.linalg.solve_triangular(factor, right, upper=False)
