@@ -173,6 +173,64 @@ def test_a_decay_reaches_its_method(run: Run, base: Path, donor: Path, tmp_path:
     assert not same_bits(matrix_of(tmp_path / "0.5"), matrix_of(tmp_path / "all"))
 
 
+def test_the_further_options_of_pursuit_reach_it(
+    run: Run, tiny: Tiny, donor: Path, tmp_path: Path
+) -> None:
+    base = tiny.model("llama", tied=False)
+    made = {}
+    for name in ("usual", "center", "match-norms", "shared-coefficients"):
+        options = ("--no-tune", "-k", 3, *(() if name == "usual" else (f"--{name}",)))
+        code, text, _ = run(base, donor, tmp_path / name, *options, "--json")
+        assert code == 0
+        made[name] = matrix_of(tmp_path / name)
+        told = json.loads(text)["options"]
+        given = {key: told[key] for key in ("center", "match_norms", "shared")}
+        own = {"usual": None, "shared-coefficients": "shared"}.get(name, name.replace("-", "_"))
+        assert given == {key: key == own for key in given}
+    for name in ("center", "match-norms", "shared-coefficients"):
+        assert not same_bits(made["usual"], made[name])
+
+
+def test_twins_are_warned_of_and_take_the_mean_row_when_asked(
+    run: Run, base: Path, donor: Path, tmp_path: Path
+) -> None:
+    code, text, _ = run(base, donor, tmp_path / "copied", "-m", "subword", "--json")
+    assert code == 0
+    copied = json.loads(text)
+    assert any("have the bytes of another id" in warning for warning in copied["warnings"])
+    code, text, _ = run(
+        base, donor, tmp_path / "mean", "-m", "subword", "--twins", "mean", "--json"
+    )
+    assert code == 0
+    left = json.loads(text)
+    assert not any("bytes of another id" in warning for warning in left["warnings"])
+    assert left["options"]["twins"] == "mean"
+    taken = copied["rows"]["input"]["copied"] - left["rows"]["input"]["copied"]
+    assert taken > 40
+    assert left["rows"]["input"]["mean"] - copied["rows"]["input"].get("mean", 0) == taken
+    rows = matrix_of(tmp_path / "mean")
+    changed = (rows != matrix_of(tmp_path / "copied")).any(dim=1)
+    assert int(changed.sum()) == taken
+    assert (rows[changed] == rows[changed][0]).all()
+
+
+def test_undertrained_rows_are_told_and_may_be_trusted(
+    run: Run, base: Path, donor: Path, tmp_path: Path
+) -> None:
+    code, text, _ = run(base, donor, tmp_path / "usual", "--json", "--no-tune", "-k", 3)
+    assert code == 0
+    usual = json.loads(text)
+    assert usual["undertrained"]["input"].keys() == {"base", "donor"}
+    assert usual["options"]["trust_undertrained"] is False
+    options = ("--trust-undertrained", "--json", "--no-tune", "-k", 3)
+    code, text, _ = run(base, donor, tmp_path / "bold", *options)
+    assert code == 0
+    bold = json.loads(text)
+    assert bold["options"]["trust_undertrained"] is True
+    assert bold["undertrained"] == usual["undertrained"]
+    assert bold["chosen"]["input"]["distrusted"] == 0
+
+
 def test_weights_and_k_reach_the_neighbours(
     run: Run, base: Path, donor: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models
 
 from tests.embeddings.problems import make_problem
-from tests.families import byte_level, unigram
+from tests.families import byte_level, gemma, unigram
 from tokxfer.embeddings import pose, undertrained_rows
 from tokxfer.embeddings.undertrained import reference_rows
 from tokxfer.vocabulary import ByteVocabulary, Kind, match
@@ -68,3 +68,27 @@ def test_without_references_nothing_is_distrusted() -> None:
     plain = ByteVocabulary.from_tokenizer(unigram())
     assert len(reference_rows(plain.size, plain)) < 3
     assert not undertrained_rows(torch.zeros(plain.size, 8), plain).any()
+
+
+def test_undertrained_rows_are_counted_and_are_anchors_only_when_trusted() -> None:
+    base, donor = (ByteVocabulary.from_tokenizer(make()) for make in (byte_level, gemma))
+    matched = match(base, donor)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(base.size, 16, generator=generator) + 2
+    donor_rows = torch.randn(donor.size, 16, generator=generator) + 2
+    plain = pose("input", rows, donor_rows, base, donor, matched)
+    poor, poor_donor = plain.anchors[:3], np.append(plain.anchors[5:9], plain.missing[:2])
+    rows[reference_rows(base.size, base)] = 0.0
+    rows[plain.sources[poor]] = 0.0
+    donor_rows[reference_rows(donor.size, donor)] = 0.0
+    donor_rows[poor_donor] = 0.0
+    wary = pose("input", rows, donor_rows, base, donor, matched)
+    bold = pose("input", rows, donor_rows, base, donor, matched, trust_undertrained=True)
+    assert wary.undertrained == bold.undertrained == {"base": 13 + 3, "donor": 13 + 6}
+    assert not np.isin(poor, wary.anchors).any()
+    assert not np.isin(poor_donor, wary.anchors).any()
+    assert wary.distrusted[:2].all()
+    assert np.isin(plain.anchors, bold.anchors).all()
+    assert not bold.distrusted.any()
+    bare = pose("input", rows, None, base, donor, matched)
+    assert bare.undertrained == {"base": 13 + 3}

@@ -10,7 +10,8 @@ import pytest
 
 from tests.families import byte_level, gemma, sentencepiece_bpe
 from tests.vocabulary.vocabularies import NAMES, PAIRS, added, small_bpe, vocabulary, write
-from tokxfer.vocabulary import ByteVocabulary, Kind, MatchKind, match, read_vocabulary
+from tokxfer.errors import UsageError
+from tokxfer.vocabulary import ByteVocabulary, Kind, MatchKind, match, read_vocabulary, twins_of
 
 ORDINARY = (Kind.NORMAL, Kind.BYTE, Kind.ADDED)
 
@@ -244,3 +245,31 @@ def test_a_permuted_vocabulary_is_matched_by_its_permutation(tmp_path: Path) -> 
     permuted = read_vocabulary(write(tmp_path, content))
     matched = match(vocabulary("byte_level"), permuted)
     assert np.array_equal(matched.base_ids[order], np.arange(len(vocab)))
+
+
+def test_twins_share_a_row_or_leave_it_to_the_one_that_text_becomes() -> None:
+    base, donor = vocabulary("byte_level"), vocabulary("gemma")
+    copied, left = match(base, donor), match(base, donor, twins="mean")
+    twins = twins_of(donor, copied.base_ids)
+    assert donor.ids_of(b"e")[1:] == (donor.names.index("<0x65>"),)
+    assert donor.names.index("<0x65>") in twins
+    for token in twins:
+        first = donor.ids_of(donor.tokens[token])[0]
+        assert copied.base_ids[token] == copied.base_ids[first] == left.base_ids[first] >= 0
+        assert left.base_ids[token] == left.output_ids[token] == -1
+        assert left.how[token] == MatchKind.TWIN
+    others = np.setdiff1d(np.arange(donor.size), twins)
+    assert np.array_equal(left.base_ids[others], copied.base_ids[others])
+    assert not twins_of(donor, left.base_ids)
+    assert (copied.shared, copied.coverage) == (left.shared, left.coverage)
+
+
+def test_twins_that_the_base_has_too_keep_their_rows() -> None:
+    base = donor = vocabulary("gemma")
+    assert not twins_of(donor, match(base, donor).base_ids)
+    assert np.array_equal(match(base, donor, twins="mean").base_ids, np.arange(donor.size))
+
+
+def test_other_ways_with_twins_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be"):
+        match(vocabulary("gemma"), vocabulary("gemma"), twins="drop")

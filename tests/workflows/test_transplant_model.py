@@ -147,6 +147,18 @@ def test_the_seed_and_the_methods_options_are_heeded_and_told(tiny: Tiny) -> Non
     assert report.chosen["tied"]["k"] == report.options["k"] == 2
 
 
+def test_twins_and_undertrained_rows_are_as_asked(tiny: Tiny) -> None:
+    base, donor = tiny.model("llama"), tiny.model("llama", tokenizer="spbpe", seed=4)
+    reports = [
+        tx.transplant_model(*load(base), *load(donor), method="knn", **options)[2]
+        for options in ({}, {"twins": "mean"}, {"trust_undertrained": True})
+    ]
+    copied, left, bold = (report.rows["tied"]["copied"] for report in reports)
+    assert left < copied == bold
+    assert reports[0].undertrained["tied"].keys() == {"base", "donor"}
+    assert reports[2].chosen["tied"]["distrusted"] == 0
+
+
 def test_progress_is_shown_only_when_asked_for(
     tiny: Tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,22 @@ tune = click.option(
     default=None,
     help="omp: fit k and length to held-out anchors.  [tune]",
 )
+center = click.option(
+    "--center/--no-center",
+    default=None,
+    help="omp: measure rows from the mean row before coding them.  [no-center]",
+)
+match_norms = click.option(
+    "--match-norms/--no-match-norms",
+    default=None,
+    help="omp: new rows are as long as their donor rows say.  [no-match-norms]",
+)
+shared_coefficients = click.option(
+    "--shared-coefficients/--own-coefficients",
+    "shared",
+    default=None,
+    help="omp: one code for input and output matrix.  [own-coefficients]",
+)
 decay = click.option(
     "--decay",
     type=float,
@@ -63,6 +79,9 @@ every = shared(
     selection,
     ridge,
     tune,
+    center,
+    match_norms,
+    shared_coefficients,
     decay,
     weights,
     share,

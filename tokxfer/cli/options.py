@@ -45,6 +45,18 @@ donor_revision = click.option("--donor-revision", help="Git revision of a donor'
 encoder = click.option(
     "--encoder", help="tokenadapt: text encoder.  [all-MiniLM-L6-v2, extra encoder]"
 )
+twins = click.option(
+    "--twins",
+    type=click.Choice(["copy", "mean"]),
+    default="copy",
+    show_default=True,
+    help="Rows of ids with the bytes of another id, such as <0x65>, that no text becomes.",
+)
+trust_undertrained = click.option(
+    "--trust-undertrained",
+    is_flag=True,
+    help="Learn from rows that training hardly touched, too.",
+)
 offline = click.option("--offline", is_flag=True, help="Never ask the model hub.")
 force = click.option("--force", is_flag=True, help="Replace an existing output folder.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")

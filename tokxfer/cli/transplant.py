@@ -24,6 +24,8 @@ Examples:
 @methods.method
 @methods.every
 @options.encoder
+@options.twins
+@options.trust_undertrained
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @options.donor_revision

@@ -14,7 +14,14 @@ from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
-from tokxfer.embeddings.problem import Encoder, Method, Problem, Solution, uses_donor_weights
+from tokxfer.embeddings.problem import (
+    Encoder,
+    Method,
+    Problem,
+    Solution,
+    label,
+    uses_donor_weights,
+)
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
 from tokxfer.embeddings.subword import Subword
@@ -55,6 +62,7 @@ __all__ = [
     "assemble",
     "build_method",
     "held_out",
+    "label",
     "mean_row",
     "pose",
     "undertrained_rows",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
@@ -25,12 +26,14 @@ class Assembly:
         outside: Rows for origin OUTSIDE at their own places [new tokens, dim], or None.
         mean: The row for origins MEAN and PADDING [dim], float32.
         details: The method's own account.
+        undertrained: How many rows training hardly touched, by model.
     """
 
     map: VocabularyMap
     outside: Float[torch.Tensor, "new_tokens dim"] | None
     mean: Float[torch.Tensor, " dim"]
     details: Mapping[str, Any]
+    undertrained: Mapping[str, int] = field(default_factory=dict)
 
     def rows(
         self, base_rows: Float[torch.Tensor, "base_tokens dim"]
@@ -51,6 +54,7 @@ def pose(
     memory_budget: int | None = None,
     advance: Callable[[int], None] | None = None,
     encoder: Encoder | None = None,
+    trust_undertrained: bool = False,
 ) -> Problem:
     """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
 
@@ -58,21 +62,28 @@ def pose(
     both. Byte tokens of a fallback (`<0x0A>`) are none, unless there are no others: they occur only
     in text that has no token otherwise, and their rows say little. A missing token is distrusted
     when the donor has no row for it, or hardly trained it.
+
+    Args:
+        matrix, base_rows, donor_rows, base, donor: As in `Problem`, as are the others.
+        match: The donor's ids lined up with the base's.
+        trust_undertrained: Whether rows that training hardly touched count like any other.
     """
     sources = sources_of(matrix, match, len(base_rows))
     has_row = sources >= 0
     ordinary = ~np.isin(donor.kinds, (Kind.SPECIAL, Kind.UNUSED))
-    missing = np.flatnonzero(~has_row & ordinary)
+    missing = np.flatnonzero(~has_row & ordinary & (match.how != MatchKind.TWIN))
     anchors = has_row & ordinary & (match.how == MatchKind.BYTES)
     spelled = anchors & (donor.kinds != Kind.BYTE)
     spelled[spelled] = base.kinds[match.base_ids[spelled]] != Kind.BYTE
     anchors = spelled if spelled.any() else anchors
-    poor = np.zeros(donor.size, dtype=bool)
+    poor, base_poor = poor_rows(donor_rows, donor), poor_rows(base_rows, base)
+    undertrained = {"base": int(base_poor.sum())}
+    if donor_rows is not None:
+        undertrained["donor"] = int(poor.sum())
+    if trust_undertrained:
+        poor[:], base_poor[:] = False, False
     if donor_rows is not None:
         poor[len(donor_rows) :] = True
-        covered = min(donor.size, len(donor_rows))
-        poor[:covered] = undertrained_rows(donor_rows, donor)[:covered]
-    base_poor = undertrained_rows(base_rows, base)
     anchors &= ~poor & ~base_poor[np.where(has_row, sources, 0)]
     return Problem(
         matrix=matrix,
@@ -89,7 +100,19 @@ def pose(
         memory_budget=memory_budget,
         advance=advance,
         encoder=encoder,
+        undertrained=undertrained,
     )
+
+
+def poor_rows(
+    rows: Float[torch.Tensor, "rows dim"] | None, vocabulary: ByteVocabulary
+) -> npt.NDArray[np.bool_]:
+    """Whether training hardly touched the row of each ordinary token [ids]; none without rows."""
+    poor = np.zeros(vocabulary.size, dtype=bool)
+    if rows is not None:
+        covered = min(vocabulary.size, len(rows))
+        poor[:covered] = undertrained_rows(rows, vocabulary)[:covered]
+    return poor & ~np.isin(vocabulary.kinds, (Kind.SPECIAL, Kind.UNUSED))
 
 
 def assemble(problem: Problem, method: Method, size: int) -> Assembly:
@@ -124,7 +147,7 @@ def assemble(problem: Problem, method: Method, size: int) -> Assembly:
         outside = torch.zeros(size, base_rows.shape[1], device=base_rows.device)
         outside[torch.from_numpy(problem.missing).to(base_rows.device)] = solution.outside.float()
     mean = mean_row(problem.base_rows, problem.base)
-    return Assembly(whole, outside, mean, solution.details)
+    return Assembly(whole, outside, mean, solution.details, problem.undertrained)
 
 
 def sources_of(matrix: str, match: Match, base_size: int) -> Ids:

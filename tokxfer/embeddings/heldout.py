@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from tokxfer.embeddings.applying import apply_map, mean_row, trained_rows
-from tokxfer.embeddings.problem import Method, Problem
+from tokxfer.embeddings.problem import Ids, Method, Problem
 from tokxfer.errors import VocabularyError
 from tokxfer.shapes import Float
 
@@ -93,15 +93,21 @@ def hide(problem: Problem, count: int = HELD_OUT) -> Problem:
             "Choose a method yourself: -m subword.",
         )
     drawn = np.sort(np.random.default_rng(problem.seed).choice(long, count, replace=False))
+    posed = without(problem, drawn)
+    return dataclasses.replace(posed, other=problem.other and without(problem.other, drawn))
+
+
+def without(problem: Problem, drawn: Ids) -> Problem:
+    """The problem in which some shared tokens are the missing ones, and no anchors."""
     sources = problem.sources.copy()
     sources[drawn] = -1
-    twins = np.isin(problem.sources[anchors], problem.sources[drawn])  # other spellings of the same
+    same = np.isin(problem.sources[problem.anchors], problem.sources[drawn])  # other spellings too
     return dataclasses.replace(
         problem,
         sources=sources,
         missing=drawn,
-        anchors=anchors[~twins],
-        distrusted=np.zeros(count, dtype=bool),
+        anchors=problem.anchors[~same],
+        distrusted=np.zeros(len(drawn), dtype=bool),
         advance=None,
         hidden=True,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,9 @@ class Problem:
         encoder: The text encoder, for methods that need one.
         hidden: Whether the missing tokens are shared ones held out, so that no row may be made of
             the base's own row for the same bytes (see `hide`).
+        undertrained: How many rows of ordinary tokens training hardly touched, by model: "base",
+            and "donor" where it has weights.
+        other: The same problem for the base's other matrix; None for a tied one.
     """
 
     matrix: str
@@ -69,6 +73,8 @@ class Problem:
     advance: Callable[[int], None] | None = None
     encoder: Encoder | None = None
     hidden: bool = False
+    undertrained: Mapping[str, int] = field(default_factory=dict)
+    other: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,14 @@ class Method(Protocol):
     def solve(self, problem: Problem) -> Solution:
         """Rows for `problem.missing`."""
         ...
+
+
+def label(method: Method) -> str:
+    """A method's name, with those of its options that are not at their defaults."""
+    plain = type(method)()
+    own = {f.name: getattr(method, f.name) for f in dataclasses.fields(cast(Any, method))}
+    told = [f"{name}={value}" for name, value in own.items() if value != getattr(plain, name)]
+    return f"{method.name} ({', '.join(told)})" if told else method.name
 
 
 def uses_donor_weights(method: Method) -> bool:

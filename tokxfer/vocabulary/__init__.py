@@ -1,7 +1,7 @@
 """Tokens as bytes: vocabularies of every family, their roles, and how two of them line up."""
 
 from tokxfer.vocabulary.map import Origin, VocabularyMap
-from tokxfer.vocabulary.match import Match, MatchKind, RoleMatch, match
+from tokxfer.vocabulary.match import Match, MatchKind, RoleMatch, match, twins_of
 from tokxfer.vocabulary.reading import read_vocabulary
 from tokxfer.vocabulary.vocabulary import ByteVocabulary, Kind
 
@@ -15,4 +15,5 @@ __all__ = [
     "VocabularyMap",
     "match",
     "read_vocabulary",
+    "twins_of",
 ]

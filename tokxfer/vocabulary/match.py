@@ -9,11 +9,13 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from tokxfer.errors import UsageError
 from tokxfer.vocabulary.roles import ROLES
 from tokxfer.vocabulary.vocabulary import ByteVocabulary, Kind
 
 INPUT_ORDER = ("bos", "cls", "eos", "sep", "pad", "unk", "mask")
 OUTPUT_ORDER = ("eos", "sep", "bos", "cls", "pad", "unk", "mask")
+TWINS = ("copy", "mean")
 NEARLY = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
 
 
@@ -24,6 +26,7 @@ class MatchKind(IntEnum):
     BYTES = 1  # the same bytes
     ROLE = 2  # the same role, or a special token of the same text
     UNUSED = 3  # a gap in both vocabularies: a row that no token reads
+    TWIN = 4  # takes none: another id has the same bytes, and text becomes that one
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,25 @@ class Match:
     digits_differ: bool
 
 
-def match(base: ByteVocabulary, donor: ByteVocabulary) -> Match:
+def match(base: ByteVocabulary, donor: ByteVocabulary, *, twins: str = "copy") -> Match:
     """Line a donor's ids up with a base's.
 
     Of several base ids with the same bytes a donor id takes the one of the same spelling, else of
     the same kind, else the one that text becomes. A special token takes its counterpart by role;
     without one, the token of the same text. A gap takes the row of the same gap.
+
+    Args:
+        base: The base's vocabulary.
+        donor: The donor's, which is the new one.
+        twins: Of several donor ids with the same bytes (`e` and `<0x65>`) text becomes one. Where
+            the base has one row for all of them, "copy" gives it to all, "mean" only to the one: a
+            head then predicts a byte string once, not once for every spelling of it.
+
+    Raises:
+        UsageError: `twins` is neither.
     """
+    if twins not in TWINS:
+        raise UsageError(f"Twins cannot be {twins!r}.", f"Use {' or '.join(TWINS)}.")
     base_ids = np.full(donor.size, -1, dtype=np.int64)
     how = np.zeros(donor.size, dtype=np.uint8)
     for token in donor.text_ids.tolist():
@@ -92,6 +107,10 @@ def match(base: ByteVocabulary, donor: ByteVocabulary) -> Match:
     gaps = np.flatnonzero(both)
     base_ids[gaps] = output_ids[gaps] = gaps
     how[gaps] = MatchKind.UNUSED
+    if twins == "mean":
+        never = twins_of(donor, base_ids)
+        base_ids[never] = output_ids[never] = -1
+        how[never] = MatchKind.TWIN
     shared = len(base.by_bytes.keys() & donor.by_bytes.keys())
     for array in (base_ids, output_ids, how):
         array.setflags(write=False)
@@ -104,6 +123,16 @@ def match(base: ByteVocabulary, donor: ByteVocabulary) -> Match:
         roles=tuple(role_table(base, donor, base_ids)),
         digits_differ=base.digit_cuts != donor.digit_cuts,
     )
+
+
+def twins_of(donor: ByteVocabulary, base_ids: npt.NDArray[np.int64]) -> list[int]:
+    """Donor ids that no text becomes, and that take over the same row as the one it becomes."""
+    return [
+        token
+        for first, *others in donor.by_bytes.values()
+        for token in others
+        if base_ids[first] >= 0 and base_ids[token] == base_ids[first]
+    ]
 
 
 def twin(base: ByteVocabulary, candidates: tuple[int, ...], name: str, kind: int) -> int:

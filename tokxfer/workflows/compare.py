@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import load_model, load_tokenizer, parse_size, pick_device, pick_dtype
-from tokxfer.embeddings import REGISTRY, Method, build_method
+from tokxfer.embeddings import REGISTRY, Method, build_method, label
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.align import align_vocabularies
 from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
@@ -116,15 +115,15 @@ def compare(
     before = evaluate_model(model, tokenizer, documents, name=pair.base_name, **told)
     bench = Workbench(pair, model, place, seed=seed, budget=budget)
     results, skipped = [], {}
-    for label, method in named.items():
+    for name, method in named.items():
         try:
             made = bench.make(method, text_encoder)
-            after = evaluate_model(model, pair.donor_vocabulary, documents, name=label, **told)
+            after = evaluate_model(model, pair.donor_vocabulary, documents, name=name, **told)
         except TokxferError as failure:
             reason = no_encoder if "encoder" in method.needs and no_encoder else failure
-            skipped[label] = " ".join(filter(None, (str(reason), reason.hint)))
+            skipped[name] = " ".join(filter(None, (str(reason), reason.hint)))
             continue
-        results.append(Compared(label, made, after, after.ratio(before)))
+        results.append(Compared(name, made, after, after.ratio(before)))
     aligned = align_vocabularies(pair.base_vocabulary, pair.donor_vocabulary, documents)
     assert aligned.text is not None
     ordered = tuple(sorted(results, key=lambda result: result.ratio.value))
@@ -160,17 +159,8 @@ def labelled(methods: Sequence[Method]) -> dict[str, Method]:
     names = [method.name for method in methods]
     found: dict[str, Method] = {}
     for method in methods:
-        label = method.name
-        if names.count(label) > 1:
-            plain = type(method)()
-            given = [f.name for f in dataclasses.fields(method)]  # type: ignore[arg-type]
-            own = [
-                f"{n}={getattr(method, n)}"
-                for n in given
-                if getattr(method, n) != getattr(plain, n)
-            ]
-            label += f" ({', '.join(own)})" if own else ""
-        if label in found:
-            raise UsageError(f"The method {label!r} is given twice.", "Leave one out.")
-        found[label] = method
+        name = label(method) if names.count(method.name) > 1 else method.name
+        if name in found:
+            raise UsageError(f"The method {name!r} is given twice.", "Leave one out.")
+        found[name] = method
     return found

@@ -181,18 +181,19 @@ class TextEncoder:
 def open_encoder(
     method: Method, name: str | Path | TextEncoder | None, **options: Any
 ) -> TextEncoder | None:
-    """The encoder that a method needs; None where it needs none.
+    """The encoder that a method needs, or uses where one is named; None where there is none.
 
     Raises:
         UsageError: One is named, and the method has no use for it.
         TokxferError: See `TextEncoder.open`.
     """
     if "encoder" not in method.needs:
-        if name is not None:
+        if name is not None and "encoder" not in getattr(method, "wants", frozenset()):
             raise UsageError(
                 f"The method {method.name!r} needs no text encoder.", "Leave --encoder out."
             )
-        return None
+        if name is None:
+            return None
     return name if isinstance(name, TextEncoder) else TextEncoder.open(name, **options)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from tokxfer.embeddings import Assembly, Encoder, Method, Problem, apply_map, assemble, pose
+from tokxfer.embeddings import Assembly, Method, Problem, apply_map, assemble, pose
+from tokxfer.embeddings.spaces import side_by_side
 from tokxfer.errors import UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,7 @@ def rebuild(
     match: Match,
     method: Method,
     size: int,
-    *,
-    seed: int = 0,
-    memory_budget: int | None = None,
-    advance: Advance | None = None,
-    encoder: Encoder | None = None,
+    **options: Any,
 ) -> Rebuilt:
     """The base's matrices, rebuilt for the donor's vocabulary.
 
@@ -71,18 +67,12 @@ def rebuild(
         match: The donor's ids lined up with the base's.
         method: The initializer.
         size: Rows of the new matrices, padding included.
-        seed: Seed of everything random.
-        memory_budget: Bytes that batches may take; None takes half of what is free.
-        advance: Called with the number of tokens done.
-        encoder: The text encoder, for methods that need one.
+        options: As for `pose`: seed, memory_budget, advance, encoder, trust_undertrained.
 
     Returns:
         The matrices in the base's dtype and on its device.
     """
-    problems = pose_all(
-        base, donor, base_vocabulary, donor_vocabulary, match,
-        seed=seed, memory_budget=memory_budget, advance=advance, encoder=encoder,
-    )  # fmt: skip
+    problems = pose_all(base, donor, base_vocabulary, donor_vocabulary, match, **options)
     return solve_all(problems, base, method, size)
 
 
@@ -100,7 +90,7 @@ def pose_all(
         if base.output is None
         else {"input": base.input, "output": base.output}
     )
-    return {
+    posed = {
         matrix: pose(
             matrix,
             rows[matrix],
@@ -111,6 +101,11 @@ def pose_all(
             **options,
         )
         for matrix in rows
+    }
+    others = dict(zip(posed, reversed(posed.values()), strict=True)) if len(posed) > 1 else {}
+    return {
+        matrix: dataclasses.replace(problem, other=others.get(matrix))
+        for matrix, problem in posed.items()
     }
 
 
@@ -132,8 +127,7 @@ def donor_rows(matrix: str, donor: Matrices) -> torch.Tensor:
         return donor.input
     if matrix == "output":
         return donor.output
-    both = [rows.float() for rows in (donor.input, donor.output)]
-    return torch.cat([rows / rows.square().mean().sqrt() for rows in both], dim=1)
+    return side_by_side(donor.input, donor.output)
 
 
 def rebuild_bias(bias: torch.Tensor, assembly: Assembly) -> torch.Tensor:

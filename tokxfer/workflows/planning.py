@@ -50,6 +50,8 @@ class Plan:
         trust_remote_code: Whether a model's own Python code may run.
         force: Whether an existing `out` is replaced.
         encoder: The text encoder; None where the method needs none.
+        twins: What became of donor ids that no text becomes (see `match`).
+        trust_undertrained: Whether rows that training hardly touched count like any other.
     """
 
     base: ModelFolder
@@ -71,6 +73,8 @@ class Plan:
     trust_remote_code: bool
     force: bool
     encoder: TextEncoder | None = None
+    twins: str = "copy"
+    trust_undertrained: bool = False
 
     @property
     def base_name(self) -> str:
@@ -128,6 +132,8 @@ def plan_transplant(
     *,
     method: str | Method = "omp",
     encoder: str | Path | None = None,
+    twins: str = "copy",
+    trust_undertrained: bool = False,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -166,7 +172,7 @@ def plan_transplant(
     check_donor(chosen, donor_name=str(donor), weights=donor_folder is not None)
     base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)
-    matched = match(base_vocabulary, donor_vocabulary)
+    matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
     refuse_other(base_folder)
     text_encoder = open_encoder(
@@ -192,6 +198,8 @@ def plan_transplant(
         trust_remote_code=trust_remote_code,
         force=force,
         encoder=text_encoder,
+        twins=twins,
+        trust_undertrained=trust_undertrained,
     )
 
 

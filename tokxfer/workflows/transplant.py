@@ -42,9 +42,12 @@ def transplant(
         method: Name of an initializer, or one ready made, such as `OMP(k=32)`.
         progress: Show bars on stderr.
         options: k (shared tokens per combination, at most), selection ("raw", "normalized" or
-            "auto"), ridge and tune, for `omp`; decay, for `subword-first` and `subword-last`;
-            k and weights, for `knn`; share, k, temperature, threshold and encoder (a text encoder's
-            folder or hub name), for `tokenadapt-…`; pad_to_multiple_of (rounds the rows up);
+            "auto"), ridge, tune, center, match_norms and shared, for `omp`;
+            decay, for `subword-first` and `subword-last`; k and weights, for `knn`; share, k,
+            temperature, threshold and encoder (a text encoder's folder or hub name), for
+            `tokenadapt-…`; twins ("copy" or "mean": rows of ids that have the same bytes as
+            another and that no text becomes); trust_undertrained (learn from
+            rows that training hardly touched, too); pad_to_multiple_of (rounds the rows up);
             max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
             trust_remote_code; offline; force (replace `out`); seed; memory_budget (bytes, "2GB",
@@ -99,6 +102,7 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
             memory_budget=plan.memory_budget,
             advance=bar.update,
             encoder=plan.encoder,
+            trust_undertrained=plan.trust_undertrained,
         )
 
 

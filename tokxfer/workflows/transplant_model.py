@@ -33,6 +33,8 @@ def transplant_model(
     seed: int = 0,
     memory_budget: int | None = None,
     encoder: str | Path | TextEncoder | None = None,
+    twins: str = "copy",
+    trust_undertrained: bool = False,
     progress: bool = False,
     **options: Any,
 ) -> tuple[Any, Any, TransplantReport]:
@@ -49,6 +51,9 @@ def transplant_model(
         memory_budget: Bytes that batches may take; None takes half of what is free.
         encoder: A text encoder's folder or hub name, or one ready made, for methods that need it;
             None takes the packaged one.
+        twins: "copy" or "mean": rows of ids that have the same bytes as another and that no text
+            becomes (see `match`).
+        trust_undertrained: Learn from rows that training hardly touched, too.
         progress: Show a bar on stderr.
         options: The method's own options, such as k.
 
@@ -64,7 +69,7 @@ def transplant_model(
     text_encoder = open_encoder(chosen, encoder, progress=progress)
     base_vocabulary = vocabulary_of(tokenizer)
     donor_vocabulary = vocabulary_of(donor_tokenizer)
-    matched = match(base_vocabulary, donor_vocabulary)
+    matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     base = matrices_of(model)
     check_donor(chosen, donor_name="the donor", weights=donor_model is not None)
     check_vocabularies(matched, base_vocabulary, len(base.input))
@@ -77,6 +82,7 @@ def transplant_model(
         rebuilt = rebuild(
             base, donor, base_vocabulary, donor_vocabulary, matched, chosen, size,
             seed=seed, memory_budget=memory_budget, advance=bar.update, encoder=text_encoder,
+            trust_undertrained=trust_undertrained,
         )  # fmt: skip
     rows_before = len(base.input)
     install(model, rebuilt.matrices, donor_vocabulary.roles, counterparts(matched))
@@ -96,6 +102,7 @@ def transplant_model(
         roles=tuple(dataclasses.asdict(role) for role in matched.roles),
         versions=versions(),
         chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
+        undertrained={m: dict(part.undertrained) for m, part in rebuilt.assemblies.items()},
         checks=(),
         seconds=time.perf_counter() - started,
         peak_bytes=peak_memory(),

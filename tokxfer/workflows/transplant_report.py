@@ -27,6 +27,7 @@ class TransplantReport:
         rows: For each matrix, how many rows came about in which way.
         roles: The table of special tokens.
         chosen: For each matrix, what the method chose and measured.
+        undertrained: For each matrix, how many rows training hardly touched, by model.
         versions: Of the packages it was made with.
         checks: The post-conditions, all of which held.
         warnings: What a user should know.
@@ -50,6 +51,7 @@ class TransplantReport:
     chosen: Mapping[str, Mapping[str, Any]]
     checks: tuple[PostCondition, ...]
     warnings: tuple[str, ...] = ()
+    undertrained: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     versions: Mapping[str, str | None] = field(default_factory=dict)
     seconds: float = 0.0
     peak_bytes: int = 0

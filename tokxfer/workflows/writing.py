@@ -18,7 +18,7 @@ from tokxfer.checkpoints import (
     write_model,
     write_tokenizer,
 )
-from tokxfer.vocabulary import Origin
+from tokxfer.vocabulary import Origin, twins_of
 from tokxfer.workflows.card import licence_of, write_card
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.manifest import file_hashes, write_manifest
@@ -143,6 +143,13 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         old, new = plan.base_vocabulary.digits, plan.donor_vocabulary.digits
         how = f"{old} in the base, {new} in the donor" if old != new else f"{old} in both, unlike"
         warnings.append(f"Digits are segmented differently ({how}): expect arithmetic to suffer.")
+    twins = twins_of(plan.donor_vocabulary, plan.match.output_ids)
+    if twins:
+        example = plan.donor_vocabulary.names[twins[0]]
+        warnings.append(
+            f"{len(twins)} ids of the donor ({example}, …) have the bytes of another id; no text "
+            "becomes them, but the head predicts them as often. --twins mean prevents that."
+        )
     mean = [role for role in plan.match.roles if role.base_id is None and role.donor_id is not None]
     if mean:
         names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
@@ -210,6 +217,8 @@ def resolved_options(plan: Plan) -> dict[str, Any]:
         "method": plan.method.name,
         **dataclasses.asdict(plan.method),  # type: ignore[call-overload]
         **({} if plan.encoder is None else {"encoder": plan.encoder.name}),
+        "twins": plan.twins,
+        "trust_undertrained": plan.trust_undertrained,
         "rows": plan.size,
         "device": str(plan.device),
         "dtype": str(plan.dtype or plan.base.dtype).removeprefix("torch."),
@@ -239,6 +248,7 @@ def make_report(
         rows={matrix: assembly.map.counts() for matrix, assembly in assemblies.items()},
         roles=tuple(dataclasses.asdict(role) for role in plan.match.roles),
         chosen={matrix: dict(assembly.details) for matrix, assembly in assemblies.items()},
+        undertrained={m: dict(assembly.undertrained) for m, assembly in assemblies.items()},
         versions=versions(),
         checks=checks,
         warnings=tuple(warnings),
