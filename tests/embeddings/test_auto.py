@@ -9,20 +9,24 @@ import torch
 
 from tests.embeddings.problems import make_problem
 from tests.embeddings.test_methods import rebuilt
-from tokxfer.embeddings import Auto, Linear, Subword, held_out, uses_donor_weights
+from tokxfer.embeddings import Auto, Linear, Subword, held_out, label, uses_donor_weights
 from tokxfer.embeddings.auto import CANDIDATES
 
-WITHOUT_WEIGHTS = {"subword", "subword-length", "asymmetric"}
+WITHOUT_WEIGHTS = {
+    "subword", "subword-length", "subword-first", "subword-last", "asymmetric"
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("weights", [True, False])
 def test_the_best_of_what_is_given_is_taken(weights: bool) -> None:
     problem = make_problem("sentencepiece_bpe", "byte_level", weights=weights)
     details = Auto().solve(problem).details
-    able = [c for c in CANDIDATES if weights or "donor weights" not in c.needs]
-    assert {c.name for c in able} == set(details["cosines"])
+    given = {"anchors", "donor weights"} if weights else {"anchors"}
+    able = [c for c in CANDIDATES if c.needs <= given]
+    assert {label(c) for c in able} == set(details["cosines"])
     assert weights or set(details["cosines"]) == WITHOUT_WEIGHTS
-    scores = {c.name: held_out(problem, c).cosine for c in able}
+    assert not weights or {"omp (center=True)", "knn (k=64)"} <= set(details["cosines"])
+    scores = {label(c): held_out(problem, c).cosine for c in able}
     assert details["method"] == max(scores, key=lambda name: scores[name])
     for name, score in details["cosines"].items():
         assert score == pytest.approx(scores[name], abs=1e-4)

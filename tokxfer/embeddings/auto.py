@@ -1,4 +1,4 @@
-"""`auto`: for each matrix the method that comes nearest to held-out shared tokens."""
+"""`auto`: for each matrix the method and options that come nearest to held-out shared tokens."""
 
 from __future__ import annotations
 
@@ -11,15 +11,32 @@ from tokxfer.embeddings.heldout import held_out
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.omp import OMP
-from tokxfer.embeddings.problem import Method, Problem, Solution
+from tokxfer.embeddings.problem import Method, Problem, Solution, label
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.subword import Subword
+from tokxfer.embeddings.subword_first import SubwordFirst
+from tokxfer.embeddings.subword_last import SubwordLast
 from tokxfer.embeddings.subword_length import SubwordLength
+from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
+from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
+from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.errors import VocabularyError
 
 CANDIDATES: tuple[Method, ...] = (
-    OMP(), Linear(), Procrustes(), Neighbours(), Subword(), SubwordLength(), Asymmetric(),
-)  # fmt: skip
+    OMP(),
+    OMP(center=True),
+    Linear(),
+    Procrustes(),
+    *(Neighbours(k, weights) for k in (4, 16, 64) for weights in ("barycentric", "least-squares")),
+    Subword(),
+    SubwordLength(),
+    SubwordFirst(),
+    SubwordLast(),
+    Asymmetric(),
+    *(TokenAdaptHybrid(temperature=temperature) for temperature in (0.1, 0.3)),
+    *(TokenAdaptLocal(temperature=temperature) for temperature in (0.1, 0.3)),
+    *(TokenAdaptGlobal(k=k) for k in (3, 10)),
+)
 FALLBACK = Subword()
 
 
@@ -27,19 +44,22 @@ FALLBACK = Subword()
 class Auto:
     """Every candidate rebuilds held-out shared tokens; the one of the highest cosine is taken.
 
-    Candidates are the methods at their defaults that need no more than is given: the subword family
-    for a bare tokenizer; `omp` (which chooses its own options in the same way), `knn`, `linear` and
-    `procrustes` too where there are donor weights. Each matrix has its own choice. With too few
-    shared tokens to hold any out it is `subword`. The report has every score.
+    Candidates are methods with a few settings of their options each, as far as they need no more
+    than is given: the subword family for a bare tokenizer; `omp` (which chooses further options in
+    the same way), `knn`, `linear` and `procrustes` too where there are donor weights; TokenAdapt
+    where a text encoder is given. Each matrix has its own choice. With too few shared tokens to
+    hold any out it is `subword`. The report has every score.
     """
 
     name: ClassVar[str] = "auto"
     needs: ClassVar[frozenset[str]] = frozenset()
-    wants: ClassVar[frozenset[str]] = frozenset({"donor weights"})
+    wants: ClassVar[frozenset[str]] = frozenset({"donor weights", "encoder"})
 
     def solve(self, problem: Problem) -> Solution:
         """The rows of the best candidate."""
-        given = {"anchors"} if problem.donor_rows is None else {"anchors", "donor weights"}
+        given = {"anchors"}
+        given |= set() if problem.donor_rows is None else {"donor weights"}
+        given |= set() if problem.encoder is None else {"encoder"}
         scores: dict[str, float] = {}
         best = float("-inf")
         method: Method = FALLBACK
@@ -50,9 +70,9 @@ class Auto:
                 cosine = held_out(problem, candidate).cosine
             except VocabularyError:
                 break
-            scores[candidate.name] = round(cosine, 4)
+            scores[label(candidate)] = round(cosine, 4)
             if cosine > best:
                 best, method = cosine, candidate
         solution = method.solve(problem)
-        details = {"method": method.name, "cosines": scores, **solution.details}
+        details = {"method": label(method), "cosines": scores, **solution.details}
         return dataclasses.replace(solution, details=details)
