@@ -13,7 +13,7 @@ from tokxfer.embeddings import Auto, Linear, Subword, held_out, label, uses_dono
 from tokxfer.embeddings.auto import CANDIDATES
 
 WITHOUT_WEIGHTS = {
-    "subword", "subword-length", "subword-first", "subword-last", "asymmetric"
+    "subword-uniform", "subword-length", "subword-first", "subword-last", "asymmetric"
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_rows_are_those_of_the_method_taken() -> None:
 def test_without_enough_anchors_it_is_subword() -> None:
     problem = make_problem("sentencepiece_bpe", "byte_level")
     problem = dataclasses.replace(problem, anchors=problem.anchors[:10])
-    assert Auto().solve(problem).details == {"method": "subword", "cosines": {}}
+    assert Auto().solve(problem).details == {"method": "subword-uniform", "cosines": {}}
     assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, Subword()))
 
 

@@ -74,9 +74,9 @@ def test_figures_are_those_of_a_transplant_and_an_evaluation(
 def test_results_come_best_first_with_all_that_was_measured(report: ComparisonReport) -> None:
     ratios = [result.ratio.value for result in report.results]
     assert ratios == sorted(ratios)
-    assert {result.method for result in report.results} == {*PLAIN, "omp", "linear"}
+    assert {result.method for result in report.results} == {*PLAIN, "omp (k=4)", "linear"}
     by_name = {result.method: result for result in report.results}
-    assert by_name["omp"].made.options["k"] == 4
+    assert by_name["omp (k=4)"].made.options["k"] == 4
     assert by_name["mean"].made.held_out["input"].relative_error == pytest.approx(1)
     for result in report.results:
         assert set(result.made.held_out) == {"input", "output"}
@@ -98,7 +98,7 @@ def test_every_method_is_tried_and_what_cannot_run_is_said(
     assert {"omp", "knn", "linear", "procrustes"} <= set(found.skipped)
     assert "needs the donor's weights" in found.skipped["omp"]
     assert "pip install 'tokxfer[encoder]'" in found.skipped["tokenadapt-hybrid"]
-    assert {"subword", "mean"} <= tried
+    assert {"subword-uniform", "mean"} <= tried
 
 
 def test_all_methods_hide_the_same_tokens(

@@ -87,7 +87,7 @@ def test_methods_without_donor_weights_take_a_tokenizer_alone(tiny: Tiny) -> Non
         *load(base), None, AutoTokenizer.from_pretrained(donor), method=tx.Subword()
     )
     assert report.rows_after == len(model.get_input_embeddings().weight) == 420
-    assert report.method == "subword"
+    assert report.method == "subword-uniform"
 
 
 def test_pursuit_without_a_donor_is_refused(tiny: Tiny) -> None:

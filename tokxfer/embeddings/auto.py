@@ -48,7 +48,7 @@ class Auto:
     than is given: the subword family for a bare tokenizer; `omp` (which chooses further options in
     the same way), `knn`, `linear` and `procrustes` too where there are donor weights; TokenAdapt
     where a text encoder is given. Each matrix has its own choice. With too few shared tokens to
-    hold any out it is `subword`. The report has every score.
+    hold any out it is `subword-uniform`. The report has every score.
     """
 
     name: ClassVar[str] = "auto"

@@ -30,7 +30,7 @@ REGISTRY: dict[str, type[Method]] = {
     "knn": Neighbours,
     "linear": Linear,
     "procrustes": Procrustes,
-    "subword": Subword,
+    "subword-uniform": Subword,
     "subword-length": SubwordLength,
     "subword-first": SubwordFirst,
     "subword-last": SubwordLast,
@@ -42,7 +42,7 @@ REGISTRY: dict[str, type[Method]] = {
     "gaussian": Gaussian,
     "zero": Zero,
 }
-ALIASES = {"subword-uniform": "subword"}
+ALIASES = {"subword": "subword-uniform"}
 
 
 def build_method(method: str | Method, **options: Any) -> Method:

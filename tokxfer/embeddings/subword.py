@@ -1,4 +1,4 @@
-"""`subword`: a missing token is the mean of the base's own pieces of its bytes (FVT, ReTok)."""
+"""`subword-uniform` (FVT, ReTok): a missing token is the mean of the base's own pieces of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Subword:
     gets the mean row.
     """
 
-    name: ClassVar[str] = "subword"
+    name: ClassVar[str] = "subword-uniform"
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def solve(self, problem: Problem) -> Solution:

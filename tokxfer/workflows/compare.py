@@ -77,13 +77,14 @@ def compare(
         ...                     text="models/held_out.jsonl")  # doctest: +SKIP
     """
     every = [name for name in REGISTRY if name != "auto"]
-    chosen = [build_method(method) for method in (every if methods is None else methods)]
+    asked = list(every if methods is None else methods)
+    chosen = [build_method(method) for method in asked]
     files = [text] if isinstance(text, (str, Path)) else list(text)
     if not chosen or not files:
         raise UsageError("A comparison takes at least one method and one text.")
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be 1 or more, not {limit}.")
-    named = labelled(chosen)
+    named = labelled(asked)
     documents = [d for file in files for d in read_documents(file, limit)]
     pair = Pair.open(
         base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
@@ -150,17 +151,16 @@ def compare(
     )
 
 
-def labelled(methods: Sequence[Method]) -> dict[str, Method]:
-    """Methods by name; those of one name by the options that are not their defaults, too.
+def labelled(methods: Sequence[str | Method]) -> dict[str, Method]:
+    """Methods by the name they were asked for; those given ready made with their own options.
 
     Raises:
         UsageError: Two are the same.
     """
-    names = [method.name for method in methods]
     found: dict[str, Method] = {}
     for method in methods:
-        name = label(method) if names.count(method.name) > 1 else method.name
-        if name in found:
+        name, built = method if isinstance(method, str) else label(method), build_method(method)
+        if built in found.values():
             raise UsageError(f"The method {name!r} is given twice.", "Leave one out.")
-        found[name] = method
+        found[name] = built
     return found
