@@ -23,6 +23,7 @@ _PUBLIC = {
     "validate": "tokxfer.workflows.validate",
     "environment": "tokxfer.workflows.environment",
     "Auto": "tokxfer.embeddings",
+    "Blend": "tokxfer.embeddings",
     "OMP": "tokxfer.embeddings",
     "Neighbours": "tokxfer.embeddings",
     "Linear": "tokxfer.embeddings",

@@ -16,7 +16,7 @@ def test_every_entry_is_a_method_of_its_own_name() -> None:
 
 def test_what_learns_from_the_donor_needs_its_weights_and_anchors() -> None:
     needing = {name for name, method in REGISTRY.items() if "donor weights" in method.needs}
-    assert needing == {"omp", "knn", "linear", "procrustes"}
+    assert needing == {"blend", "omp", "knn", "linear", "procrustes"}
     assert all(REGISTRY[name].needs == {"donor weights", "anchors"} for name in needing)
 
 

@@ -20,8 +20,8 @@ method = click.option(
     "--method",
     default="omp",
     show_default=True,
-    help="How rows of new tokens are found: auto, omp, knn, linear, procrustes, subword-uniform "
-    "(subword for short), subword-length, subword-first, subword-last, asymmetric, "
+    help="How rows of new tokens are found: auto, blend, omp, knn, linear, procrustes, "
+    "subword-uniform (subword for short), subword-length, subword-first, subword-last, asymmetric, "
     "tokenadapt-local, tokenadapt-global, tokenadapt-hybrid, mean, gaussian, zero.",
 )
 k = click.option(

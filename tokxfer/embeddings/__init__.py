@@ -8,6 +8,7 @@ from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.auto import Auto
+from tokxfer.embeddings.blend import Blend
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.heldout import HeldOut, held_out
 from tokxfer.embeddings.knn import Neighbours
@@ -40,6 +41,7 @@ __all__ = [
     "Assembly",
     "Asymmetric",
     "Auto",
+    "Blend",
     "Encoder",
     "Gaussian",
     "HeldOut",

@@ -46,9 +46,9 @@ class Auto:
 
     Candidates are methods with a few settings of their options each, as far as they need no more
     than is given: the subword family for a bare tokenizer; `omp` (which chooses further options in
-    the same way), `knn`, `linear` and `procrustes` too where there are donor weights; TokenAdapt
-    where a text encoder is given. Each matrix has its own choice. With too few shared tokens to
-    hold any out it is `subword-uniform`. The report has every score.
+    the same way), `blend`, `knn`, `linear` and `procrustes` too where there are donor weights;
+    TokenAdapt where a text encoder is given. Each matrix has its own choice. With too few shared
+    tokens to hold any out it is `subword-uniform`. The report has every score.
     """
 
     name: ClassVar[str] = "auto"

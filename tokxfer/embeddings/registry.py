@@ -7,6 +7,7 @@ from typing import Any
 
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.auto import Auto
+from tokxfer.embeddings.blend import Blend
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
@@ -26,6 +27,7 @@ from tokxfer.errors import UsageError
 
 REGISTRY: dict[str, type[Method]] = {
     "auto": Auto,
+    "blend": Blend,
     "omp": OMP,
     "knn": Neighbours,
     "linear": Linear,
