@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.embeddings.corpora import with_corpus
 from tests.embeddings.problems import make_problem, vocabulary
 from tests.embeddings.test_tokenadapt import Drawn
 from tests.families import FAMILIES
@@ -29,7 +30,8 @@ from tokxfer.vocabulary import Kind, Origin, VocabularyMap
 
 def posed(**options: object) -> Problem:
     problem = make_problem("sentencepiece_bpe", "byte_level", **options)
-    return dataclasses.replace(problem, encoder=Drawn())
+    corpus = with_corpus("sentencepiece_bpe", "byte_level").corpus
+    return dataclasses.replace(problem, encoder=Drawn(), corpus=corpus)
 
 
 class Told:

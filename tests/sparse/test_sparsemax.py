@@ -18,7 +18,7 @@ from tokxfer.workflows.memory import MemoryPeak
 def by_bisection(scores: list[float]) -> list[float]:
     """The threshold at which what lies above sums to one, by halving the interval it must be in."""
     low, high = min(scores) - 1, max(scores)
-    for _ in range(200):
+    for _ in range(70):
         middle = (low + high) / 2
         if sum(max(score - middle, 0) for score in scores) > 1:
             low = middle

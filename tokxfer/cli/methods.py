@@ -22,13 +22,15 @@ method = click.option(
     show_default=True,
     help="How rows of new tokens are found: auto, blend, omp, knn, linear, procrustes, "
     "subword-uniform (subword for short), subword-length, subword-first, subword-last, asymmetric, "
-    "tokenadapt-local, tokenadapt-global, tokenadapt-hybrid, mean, gaussian, zero.",
+    "tokenadapt-local, tokenadapt-global, tokenadapt-hybrid, focus, wechsel, mean, gaussian, "
+    "zero.",
 )
 k = click.option(
     "-k",
     "--k",
     type=int,
-    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3].",
+    help="omp: shared tokens per combination, at most [64]; neighbours: knn [16], tokenadapt [3], "
+    "wechsel [10].",
 )
 selection = click.option("--selection", help="omp: raw, normalized or auto.  [auto]")
 ridge = click.option(
@@ -68,11 +70,20 @@ weights = click.option(
 )
 share = click.option("--share", type=float, help="tokenadapt-hybrid: what neighbours count.  [0.3]")
 temperature = click.option(
-    "--temperature", type=float, help="tokenadapt: lower gives the best more weight.  [0.3]"
+    "--temperature",
+    type=float,
+    help="Lower gives the best more weight: tokenadapt [0.3], wechsel [0.1].",
 )
 threshold = click.option(
     "--threshold", type=float, help="tokenadapt: least cosine of a neighbour.  [0]"
 )
+unseen = click.option(
+    "--unseen", help="focus, wechsel: gaussian or pieces, for tokens without a vector.  [gaussian]"
+)
+min_count = click.option(
+    "--min-count", type=int, help="focus, wechsel: occurrences that a vector takes.  [10]"
+)
+epochs = click.option("--epochs", type=int, help="focus, wechsel: times the text is read.  [3]")
 
 every = shared(
     k,
@@ -87,4 +98,7 @@ every = shared(
     share,
     temperature,
     threshold,
+    unseen,
+    min_count,
+    epochs,
 )

@@ -57,6 +57,12 @@ trust_undertrained = click.option(
     is_flag=True,
     help="Learn from rows that training hardly touched, too.",
 )
+train_text = click.option(
+    "--train-text",
+    multiple=True,
+    metavar="FILE",
+    help="focus, wechsel: text to fit vectors on, plain or JSON lines; may be repeated.",
+)
 offline = click.option("--offline", is_flag=True, help="Never ask the model hub.")
 force = click.option("--force", is_flag=True, help="Replace an existing output folder.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the plan and stop.")

@@ -26,6 +26,7 @@ Examples:
 @options.encoder
 @options.twins
 @options.trust_undertrained
+@options.train_text
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @options.donor_revision

@@ -9,6 +9,7 @@ from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.blend import Blend
+from tokxfer.embeddings.focus import Focus
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.heldout import HeldOut, held_out
 from tokxfer.embeddings.knn import Neighbours
@@ -16,10 +17,12 @@ from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import Mean
 from tokxfer.embeddings.omp import OMP
 from tokxfer.embeddings.problem import (
+    Corpus,
     Encoder,
     Method,
     Problem,
     Solution,
+    Training,
     label,
     uses_donor_weights,
 )
@@ -33,6 +36,7 @@ from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
 from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
 from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
 from tokxfer.embeddings.undertrained import undertrained_rows
+from tokxfer.embeddings.wechsel import Wechsel
 from tokxfer.embeddings.zero import Zero
 
 __all__ = [
@@ -42,7 +46,9 @@ __all__ = [
     "Asymmetric",
     "Auto",
     "Blend",
+    "Corpus",
     "Encoder",
+    "Focus",
     "Gaussian",
     "HeldOut",
     "Linear",
@@ -59,6 +65,8 @@ __all__ = [
     "TokenAdaptGlobal",
     "TokenAdaptHybrid",
     "TokenAdaptLocal",
+    "Training",
+    "Wechsel",
     "Zero",
     "apply_map",
     "assemble",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.problem import Encoder, Ids, Method, Problem
+from tokxfer.embeddings.problem import Corpus, Encoder, Ids, Method, Problem
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
@@ -55,6 +55,7 @@ def pose(
     advance: Callable[[int], None] | None = None,
     encoder: Encoder | None = None,
     trust_undertrained: bool = False,
+    corpus: Corpus | None = None,
 ) -> Problem:
     """State one matrix's problem: what is missing, what can be learnt from, what to distrust.
 
@@ -101,6 +102,7 @@ def pose(
         advance=advance,
         encoder=encoder,
         undertrained=undertrained,
+        corpus=corpus,
     )
 
 

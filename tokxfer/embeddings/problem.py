@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tokxfer.errors import UsageError
 from tokxfer.shapes import Float, Int
 from tokxfer.vocabulary import ByteVocabulary, VocabularyMap
 
@@ -33,6 +34,63 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
+class Training:
+    """How vectors are fitted on a text: continuous bags of words with byte n-grams.
+
+    Attributes:
+        dim: Numbers in a vector.
+        epochs: Times the text is read.
+        negatives: Random words that every word is told apart from.
+        min_count: Occurrences below which a word has no vector.
+        seed: Seed of the fit.
+
+    Raises:
+        UsageError: A number is below 1.
+
+    Source: Bojanowski et al., "Enriching Word Vectors with Subword Information" (1607.04606).
+    """
+
+    dim: int = 100
+    epochs: int = 3
+    negatives: int = 10
+    min_count: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "epochs", "negatives", "min_count"):
+            if (value := getattr(self, name)) < 1:
+                raise UsageError(
+                    f"The option {name} is {value}; it must be 1 or more.",
+                    f"Leave it out for {getattr(type(self), name)}.",
+                )
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """A text that vectors are fitted on; a fit made once is not made again."""
+
+    def token_vectors(
+        self, vocabulary: ByteVocabulary, training: Training
+    ) -> tuple[Int[Ids, " tokens"], Float[npt.NDArray[np.float32], "tokens dim"]]:
+        """The ids of text that occur often enough in the tokenized text, ascending; their vectors.
+
+        Raises:
+            VocabularyError: None does.
+        """
+        ...
+
+    def word_vectors(
+        self, training: Training
+    ) -> tuple[Sequence[bytes], Int[Ids, " words"], Float[npt.NDArray[np.float32], "words dim"]]:
+        """The words that occur often enough, leading space included; their counts and vectors.
+
+        Raises:
+            VocabularyError: None does.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Problem:
     """One embedding matrix of the base, to be rebuilt for the donor's vocabulary.
 
@@ -51,6 +109,7 @@ class Problem:
         memory_budget: Bytes that batches may take; None takes half of what is free.
         advance: Called with the number of tokens done, for a progress bar.
         encoder: The text encoder, for methods that need one.
+        corpus: The text to fit vectors on, for methods that need one.
         hidden: Whether the missing tokens are shared ones held out, so that no row may be made of
             the base's own row for the same bytes (see `hide`).
         undertrained: How many rows of ordinary tokens training hardly touched, by model: "base",
@@ -72,6 +131,7 @@ class Problem:
     memory_budget: int | None = None
     advance: Callable[[int], None] | None = None
     encoder: Encoder | None = None
+    corpus: Corpus | None = None
     hidden: bool = False
     undertrained: Mapping[str, int] = field(default_factory=dict)
     other: Problem | None = None
@@ -99,7 +159,8 @@ class Solution:
 class Method(Protocol):
     """An initializer: a frozen dataclass of options that solves problems.
 
-    `needs` names what must be at hand before any work: "donor weights", "anchors", "encoder".
+    `needs` names what must be at hand before any work: "donor weights", "anchors", "encoder",
+    "text".
     """
 
     name: ClassVar[str]

@@ -8,6 +8,7 @@ from typing import Any
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.auto import Auto
 from tokxfer.embeddings.blend import Blend
+from tokxfer.embeddings.focus import Focus
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
@@ -22,6 +23,7 @@ from tokxfer.embeddings.subword_length import SubwordLength
 from tokxfer.embeddings.tokenadapt_global import TokenAdaptGlobal
 from tokxfer.embeddings.tokenadapt_hybrid import TokenAdaptHybrid
 from tokxfer.embeddings.tokenadapt_local import TokenAdaptLocal
+from tokxfer.embeddings.wechsel import Wechsel
 from tokxfer.embeddings.zero import Zero
 from tokxfer.errors import UsageError
 
@@ -40,6 +42,8 @@ REGISTRY: dict[str, type[Method]] = {
     "tokenadapt-local": TokenAdaptLocal,
     "tokenadapt-global": TokenAdaptGlobal,
     "tokenadapt-hybrid": TokenAdaptHybrid,
+    "focus": Focus,
+    "wechsel": Wechsel,
     "mean": Mean,
     "gaussian": Gaussian,
     "zero": Zero,

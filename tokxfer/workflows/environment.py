@@ -14,7 +14,7 @@ NEEDED = (
     "torch", "transformers", "tokenizers", "safetensors", "huggingface-hub", "numpy",
     "scikit-learn", "click", "rich", "tqdm", "jinja2", "jaxtyping",
 )  # fmt: skip
-OPTIONAL = ("matplotlib", "accelerate", "sentence-transformers", "zstandard")
+OPTIONAL = ("matplotlib", "accelerate", "sentence-transformers", "gensim", "zstandard")
 MEMORY = Path("/proc/meminfo")
 
 

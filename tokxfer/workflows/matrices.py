@@ -67,7 +67,7 @@ def rebuild(
         match: The donor's ids lined up with the base's.
         method: The initializer.
         size: Rows of the new matrices, padding included.
-        options: As for `pose`: seed, memory_budget, advance, encoder, trust_undertrained.
+        options: As for `pose`: seed, memory_budget, advance, encoder, corpus, trust_undertrained.
 
     Returns:
         The matrices in the base's dtype and on its device.

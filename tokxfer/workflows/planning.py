@@ -20,6 +20,7 @@ from tokxfer.checkpoints import (
 from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
+from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.matrices import check_donor, check_vocabularies
 
@@ -52,6 +53,7 @@ class Plan:
         encoder: The text encoder; None where the method needs none.
         twins: What became of donor ids that no text becomes (see `match`).
         trust_undertrained: Whether rows that training hardly touched count like any other.
+        corpus: The text that the method is fitted on; None where it is not.
     """
 
     base: ModelFolder
@@ -75,6 +77,7 @@ class Plan:
     encoder: TextEncoder | None = None
     twins: str = "copy"
     trust_undertrained: bool = False
+    corpus: TextCorpus | None = None
 
     @property
     def base_name(self) -> str:
@@ -134,6 +137,7 @@ def plan_transplant(
     encoder: str | Path | None = None,
     twins: str = "copy",
     trust_undertrained: bool = False,
+    train_text: Files | TextCorpus | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -178,6 +182,7 @@ def plan_transplant(
     text_encoder = open_encoder(
         chosen, encoder, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
+    corpus = open_corpus(chosen, train_text)
     return Plan(
         base=base_folder,
         donor=donor_folder,
@@ -200,6 +205,7 @@ def plan_transplant(
         encoder=text_encoder,
         twins=twins,
         trust_undertrained=trust_undertrained,
+        corpus=corpus,
     )
 
 

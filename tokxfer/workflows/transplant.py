@@ -45,9 +45,11 @@ def transplant(
             "auto"), ridge, tune, center, match_norms and shared, for `omp`;
             decay, for `subword-first` and `subword-last`; k and weights, for `knn`; share, k,
             temperature, threshold and encoder (a text encoder's folder or hub name), for
-            `tokenadapt-…`; twins ("copy" or "mean": rows of ids that have the same bytes as
-            another and that no text becomes); trust_undertrained (learn from
-            rows that training hardly touched, too); pad_to_multiple_of (rounds the rows up);
+            `tokenadapt-…`; train_text (files to fit vectors on), unseen, min_count, epochs, dim and
+            negatives, for `focus` and `wechsel`, and k and temperature, for the latter; twins
+            ("copy" or "mean": rows of ids that have the same bytes as another and that no text
+            becomes); trust_undertrained (learn from rows that training hardly touched, too);
+            pad_to_multiple_of (rounds the rows up);
             max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
             trust_remote_code; offline; force (replace `out`); seed; memory_budget (bytes, "2GB",
@@ -88,6 +90,8 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
         check_finite(plan.donor, donor, plan.donor_vocabulary.size)
     if plan.encoder is not None:
         plan.encoder.progress = progress
+    if plan.corpus is not None:
+        plan.corpus.progress = progress
     new = int((plan.match.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {plan.method.name}", "row", progress) as bar:
         return rebuild(
@@ -103,6 +107,7 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
             advance=bar.update,
             encoder=plan.encoder,
             trust_undertrained=plan.trust_undertrained,
+            corpus=plan.corpus,
         )
 
 

@@ -14,6 +14,7 @@ from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
 from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, match
+from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.matrices import Matrices, check_donor, check_vocabularies, rebuild
@@ -35,6 +36,7 @@ def transplant_model(
     encoder: str | Path | TextEncoder | None = None,
     twins: str = "copy",
     trust_undertrained: bool = False,
+    train_text: Files | TextCorpus | None = None,
     progress: bool = False,
     **options: Any,
 ) -> tuple[Any, Any, TransplantReport]:
@@ -54,6 +56,7 @@ def transplant_model(
         twins: "copy" or "mean": rows of ids that have the same bytes as another and that no text
             becomes (see `match`).
         trust_undertrained: Learn from rows that training hardly touched, too.
+        train_text: Files to fit vectors on, or a text ready made, for methods that need it.
         progress: Show a bar on stderr.
         options: The method's own options, such as k.
 
@@ -67,6 +70,7 @@ def transplant_model(
     started = time.perf_counter()
     chosen = build_method(method, **options)
     text_encoder = open_encoder(chosen, encoder, progress=progress)
+    corpus = open_corpus(chosen, train_text, progress=progress)
     base_vocabulary = vocabulary_of(tokenizer)
     donor_vocabulary = vocabulary_of(donor_tokenizer)
     matched = match(base_vocabulary, donor_vocabulary, twins=twins)
@@ -83,6 +87,7 @@ def transplant_model(
             base, donor, base_vocabulary, donor_vocabulary, matched, chosen, size,
             seed=seed, memory_budget=memory_budget, advance=bar.update, encoder=text_encoder,
             trust_undertrained=trust_undertrained,
+            corpus=corpus,
         )  # fmt: skip
     rows_before = len(base.input)
     install(model, rebuilt.matrices, donor_vocabulary.roles, counterparts(matched))
