@@ -35,6 +35,12 @@ Examples:
 )
 @click.option("--report", type=click.Path(), help="Write report.json and report.html here.")
 @options.encoder
+@click.option(
+    "--train-text",
+    multiple=True,
+    metavar="FILE",
+    help="focus, wechsel: text to fit vectors on.  [a third of the documents, then not scored]",
+)
 @click.option("--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of each file."
@@ -63,7 +69,8 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
     from tokxfer.workflows.compare_page import check_report, write_report
 
     if report is not None:
-        inputs = [arguments["base"], arguments["donor"], *arguments["text"]]
+        texts = (*arguments["text"], *arguments["train_text"])
+        inputs = [arguments["base"], arguments["donor"], *texts]
         check_report(report, force=force, inputs=inputs)
     arguments["methods"] = arguments["methods"] or None
     found = compare(**arguments, progress=not quiet)
@@ -75,6 +82,8 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
     print_results(found)
     for method, reason in found.skipped.items():
         note(f"Not tried: {method}. {reason}", quiet=quiet)
+    for remark in found.remarks:
+        note(remark, quiet=quiet)
     lossy = max((result.evaluation.lossy_bytes for result in found.results), default=0)
     if lossy:
         note(

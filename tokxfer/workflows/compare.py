@@ -13,9 +13,11 @@ from tokxfer.embeddings import REGISTRY, Method, build_method, label
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.align import align_vocabularies
 from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
+from tokxfer.workflows.corpus import Files
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.evaluate import evaluate_model
+from tokxfer.workflows.helpers import find_helpers
 from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.workbench import Pair, Workbench
 
@@ -29,6 +31,7 @@ def compare(
     text: str | Path | Sequence[str | Path],
     methods: Sequence[str | Method] | None = None,
     encoder: str | Path | TextEncoder | None = None,
+    train_text: Files | None = None,
     limit: int | None = None,
     window: int | None = None,
     device: str = "auto",
@@ -53,7 +56,9 @@ def compare(
         text: Files, as `evaluate` takes them.
         methods: Names, or methods ready made; None tries all but `auto`, which only chooses.
         encoder: The text encoder, for methods that need one; None takes the packaged one.
-        limit: Read only so many documents of each file.
+        train_text: Files to fit vectors on, for methods that need text; None splits documents off
+            `text` for them, which are then not scored (see `divide`).
+        limit: Read only so many documents of each file of `text`.
         window: Tokens of a window; None takes the length the base was made for.
         device: "auto", "cpu", "cuda:0" or "mps".
         dtype: Number format to evaluate in, as for `evaluate`.
@@ -90,19 +95,11 @@ def compare(
         base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
         trust_remote_code=trust_remote_code, offline=offline,
     )  # fmt: skip
-    text_encoder, no_encoder = None, None
-    if any("encoder" in method.needs for method in chosen):
-        try:
-            text_encoder = (
-                encoder
-                if isinstance(encoder, TextEncoder)
-                else TextEncoder.open(
-                    encoder, device=device, offline=offline, progress=progress,
-                    trust_remote_code=trust_remote_code,
-                )
-            )  # fmt: skip
-        except UsageError as failure:  # nothing is installed, and nothing was named
-            no_encoder = failure
+    helpers = find_helpers(
+        chosen, documents, encoder, train_text, seed=seed, progress=progress, device=device,
+        offline=offline, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    documents = helpers.scored
     place = pick_device(device)
     budget = None if memory_budget in (None, "auto") else parse_size(memory_budget or 0)
     model = load_model(
@@ -118,11 +115,11 @@ def compare(
     results, skipped = [], {}
     for name, method in named.items():
         try:
-            made = bench.make(method, text_encoder)
+            helpers.check(method)
+            made = bench.make(method, helpers.encoder, helpers.corpus)
             after = evaluate_model(model, pair.donor_vocabulary, documents, name=name, **told)
         except TokxferError as failure:
-            reason = no_encoder if "encoder" in method.needs and no_encoder else failure
-            skipped[name] = " ".join(filter(None, (str(reason), reason.hint)))
+            skipped[name] = " ".join(filter(None, (str(failure), failure.hint)))
             continue
         results.append(Compared(name, made, after, after.ratio(before)))
     aligned = align_vocabularies(pair.base_vocabulary, pair.donor_vocabulary, documents)
@@ -145,7 +142,7 @@ def compare(
             "device": str(place),
             "dtype": dtype,
             "seed": seed,
-            "encoder": None if text_encoder is None else text_encoder.to_dict(),
+            **helpers.to_dict(),
         },
         versions=versions(),
     )

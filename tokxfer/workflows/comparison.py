@@ -96,6 +96,23 @@ class ComparisonReport:
     settings: Mapping[str, Any]
     versions: Mapping[str, str | None] = field(default_factory=dict)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know of the text, a sentence each."""
+        found = []
+        if off := self.settings.get("documents_split_off"):
+            found.append(
+                f"{off:,} document{'s were' if off > 1 else ' was'} split off for methods that are "
+                f"fitted on text, and no model is scored on {'them' if off > 1 else 'it'}."
+            )
+        if out := self.settings.get("documents_left_out"):
+            found.append(
+                f"{out:,} document{'s' if out > 1 else ''} of the training text "
+                f"{'are' if out > 1 else 'is'} scored too, and nothing was fitted on "
+                f"{'them' if out > 1 else 'it'}."
+            )
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints and `report.json` holds."""
         return {

@@ -14,6 +14,7 @@ from tokxfer.checkpoints import ModelFolder, resolve
 from tokxfer.embeddings import HeldOut, Method, held_out, uses_donor_weights
 from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Match, match, read_vocabulary
+from tokxfer.workflows.corpus import TextCorpus
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.matrices import (
     Matrices,
@@ -156,7 +157,9 @@ class Workbench:
         self._size = new_size(pair.match, len(self._base.input), None)
         self._installed = False
 
-    def make(self, method: Method, encoder: TextEncoder | None) -> Made:
+    def make(
+        self, method: Method, encoder: TextEncoder | None, corpus: TextCorpus | None = None
+    ) -> Made:
         """Give the model the rows of a method, and say what they are worth without any text.
 
         Raises:
@@ -174,6 +177,7 @@ class Workbench:
             pair.donor_vocabulary,
             pair.match,
             encoder=encoder,
+            corpus=corpus,
             **self._options,
         )
         started = time.perf_counter()

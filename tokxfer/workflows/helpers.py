@@ -1,0 +1,153 @@
+"""What some methods of a comparison need beside the models: a text encoder, a text to fit on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tokxfer.embeddings import Method
+from tokxfer.errors import TokxferError, UsageError
+from tokxfer.workflows.corpus import Files, TextCorpus
+from tokxfer.workflows.encoder import TextEncoder
+from tokxfer.workflows.fitting import check_gensim
+
+SHARE = 1 / 3  # of the documents that are split off where no training text is given
+ADVICE = "Give a training text: --train-text FILE."
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """What there is for methods that need more than the models.
+
+    Attributes:
+        encoder: The text encoder; None where no method needs it, or none is installed.
+        corpus: The text to fit on; None likewise.
+        scored: The documents that are scored; nothing was fitted on them.
+        split_off: How many were taken from the text to be fitted on.
+        left_out: How many were left out of the training text because they are scored.
+        failures: Why something that a method needs is not there, by its name in `needs`.
+    """
+
+    encoder: TextEncoder | None
+    corpus: TextCorpus | None
+    scored: list[str]
+    split_off: int
+    left_out: int
+    failures: dict[str, TokxferError]
+
+    def check(self, method: Method) -> None:
+        """Raise the reason why something that a method needs is not there."""
+        for need in sorted(method.needs & self.failures.keys()):
+            raise self.failures[need]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the settings of a report."""
+        return {
+            "encoder": None if self.encoder is None else self.encoder.to_dict(),
+            "train_text": None if self.corpus is None else self.corpus.to_dict(),
+            "documents_split_off": self.split_off,
+            "documents_left_out": self.left_out,
+        }
+
+
+def find_helpers(
+    methods: Sequence[Method],
+    documents: list[str],
+    encoder: str | Path | TextEncoder | None,
+    train_text: Files | None,
+    *,
+    seed: int,
+    progress: bool,
+    **options: Any,
+) -> Helpers:
+    """Open the encoder and the training text that some method needs, and say what is not there.
+
+    Args:
+        methods: Those to be compared.
+        documents: The text that they are scored on.
+        encoder: A text encoder's name, or one ready made; None takes the packaged one.
+        train_text: Files to fit on; None splits documents off.
+        seed: Draws the documents that are split off.
+        progress: Show bars on stderr.
+        options: Of `TextEncoder.open`.
+
+    Raises:
+        UsageError: There is a training text, and no method is fitted on text.
+        TokxferError: The encoder or the training text is named, and cannot be read.
+    """
+    failures: dict[str, TokxferError] = {}
+    found = None
+    if any("encoder" in method.needs for method in methods):
+        try:
+            found = (
+                encoder
+                if isinstance(encoder, TextEncoder)
+                else TextEncoder.open(encoder, progress=progress, **options)
+            )
+        except UsageError as failure:  # nothing is installed, and nothing was named
+            failures["encoder"] = failure
+    corpus, scored, left_out = None, documents, 0
+    fitted = any("text" in method.needs for method in methods)
+    given = train_text is not None and train_text != () and train_text != []
+    if given and not fitted:
+        raise UsageError("No method of these is fitted on text.", "Leave --train-text out.")
+    if fitted:
+        try:
+            check_gensim()
+            if given and train_text is not None:
+                corpus, left_out = without(TextCorpus.open(train_text), documents)
+            else:
+                scored, training = divide(documents, seed)
+                corpus = TextCorpus(training)
+            corpus.progress = progress
+        except UsageError as failure:
+            failures["text"] = failure
+    return Helpers(found, corpus, scored, len(documents) - len(scored), left_out, failures)
+
+
+def divide(documents: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Split a random third of the documents off, to be fitted on; the others are scored.
+
+    A document that occurs several times goes to one side as a whole.
+
+    Returns:
+        Documents to score, and documents to fit on, both in their order.
+
+    Raises:
+        UsageError: There is a single document.
+    """
+    distinct = list(dict.fromkeys(documents))
+    if len(distinct) < 2:
+        raise UsageError(
+            "This method is fitted on text, and a single document cannot be fitted on and scored.",
+            ADVICE,
+        )
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    taken = {distinct[place] for place in order[: max(1, round(SHARE * len(distinct)))]}
+    return (
+        [text for text in documents if text not in taken],
+        [text for text in documents if text in taken],
+    )
+
+
+def without(corpus: TextCorpus, documents: Sequence[str]) -> tuple[TextCorpus, int]:
+    """A training text without the documents that are scored, and how many those were.
+
+    What is scored stays the same whatever is trained on, so that comparisons can be compared.
+
+    Raises:
+        TokxferError: Nothing is left.
+    """
+    scored = set(documents)
+    kept = [text for text in corpus.documents if text not in scored]
+    if not kept:
+        raise TokxferError(
+            "Every document of the training text is scored too, so that none may be fitted on.",
+            "Give another training text, or leave it out: some documents are then split off.",
+        )
+    left_out = len(corpus.documents) - len(kept)
+    return (TextCorpus(kept, corpus.files) if left_out else corpus), left_out
