@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokxfer.errors import VocabularyError
@@ -63,8 +63,10 @@ def digit_probe(content: Mapping[str, Any], spelling: Spelling) -> str:
     return json.dumps({**content, **rest, "added_tokens": added, "model": small})
 
 
-def digit_cuts(vocabulary: ByteVocabulary) -> tuple[tuple[int, ...], ...]:
-    """Digits per piece of each run in `RUNS`, pieces without digits left out."""
+def digit_cuts(
+    vocabulary: ByteVocabulary, runs: Sequence[str] = RUNS
+) -> tuple[tuple[int, ...], ...]:
+    """Digits per piece of each run, pieces without digits left out."""
     from tokenizers import Tokenizer
 
     try:
@@ -77,9 +79,9 @@ def digit_cuts(vocabulary: ByteVocabulary) -> tuple[tuple[int, ...], ...]:
         for name, token in probe.get_vocab().items()
     }
     try:
-        encodings = probe.encode_batch(list(RUNS), add_special_tokens=False)
+        encodings = probe.encode_batch(list(runs), add_special_tokens=False)
     except Exception:  # there are digits that it cannot spell, and no unknown token
-        return tuple(() for _ in RUNS)
+        return tuple(() for _ in runs)
     counts = ([digits_in[token] for token in encoding.ids] for encoding in encodings)
     return tuple(tuple(count for count in row if count) for row in counts)
 

@@ -60,6 +60,14 @@ def from_text(text: str, name: str, config: Mapping[str, Any]) -> ByteVocabulary
     return build(json.loads(text), config, name=name, text=text)
 
 
+def content_of(source: Source) -> dict[str, Any]:
+    """The content of a tokenizer that was read, parsed again: it is not kept in memory."""
+    if source.path is not None:
+        return parse(source.path)
+    content: dict[str, Any] = json.loads(source.text or "")
+    return content
+
+
 def slow_only(folder: Path) -> FolderError | UnsupportedError:
     """The failure of a folder without `tokenizer.json`, saying what would mend it."""
     found = [name for name in SLOW_FILES if (folder / name).exists()]
