@@ -703,3 +703,38 @@ def test_a_termination_in_mid_write_leaves_nothing(base: Path, donor: Path, out:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
     assert not out.parent.exists()
+
+
+# ---- digits
+
+
+def test_keep_digits_is_planned_done_and_told(run: Run, models: Path, out: Path) -> None:
+    pair = (models / "english-spbpe", models / "english-bytebpe")
+    asked = (*pair, out, "-m", "mean", "--keep-digits")
+    code, text, _ = run(*asked, "--dry-run")
+    assert code == 0
+    assert "cut as by the base (single; the donor: learned), 0 tokens added" in text
+    assert not out.exists()
+    code, text, err = run(*asked)
+    assert code == 0
+    assert "\nDigits are cut as by the base (single; the donor: learned), 0 tokens added" in text
+    assert "Digits are segmented differently" not in err
+    manifest = json_of(out, "tokxfer.json")
+    assert manifest["result"]["digits_kept"]["policy"] == "single"
+
+
+def test_keep_digits_says_where_there_is_nothing_to_do(run: Run, models: Path, out: Path) -> None:
+    pair = (models / "english-spbpe", models / "code-bytebpe")
+    code, text, err = run(*pair, out, "-m", "mean", "--keep-digits")
+    assert code == 0
+    assert "Digits are cut alike by both (single)." in text
+    assert "nothing had to be changed" in err
+
+
+def test_keep_digits_refuses_in_one_sentence(run: Run, models: Path, out: Path) -> None:
+    pair = (models / "english-bytebpe", models / "english-unigram")
+    code, text, err = run(*pair, out, "--keep-digits")
+    assert (code, text) == (1, "")
+    assert "cannot do exactly the same." in err
+    assert "Leave --keep-digits out" in err
+    assert not out.exists()

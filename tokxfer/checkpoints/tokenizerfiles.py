@@ -68,6 +68,7 @@ def write_tokenizer(
     donor: Path,
     target: Path,
     *,
+    content: Mapping[str, Any] | None = None,
     roles: Mapping[str, int] | None = None,
     max_length: int | None = None,
     trust_remote_code: bool = False,
@@ -77,6 +78,8 @@ def write_tokenizer(
     Args:
         donor: A model folder, a folder with only `tokenizer.json`, or that file.
         target: An existing folder.
+        content: What is written as `tokenizer.json`, where it is not the donor's own; its ids
+            include the donor's.
         roles: Id by role where known better than the donor's files say it; None reads them.
         max_length: The model's longest sequence, where the donor states none.
         trust_remote_code: Whether the model's own Python code may run when the result is tried.
@@ -92,8 +95,9 @@ def write_tokenizer(
         raise FolderError(f"{donor} does not exist.", "Check the path.")
     file = donor / "tokenizer.json" if donor.is_dir() else donor
     folder = file.parent
-    content = read_json(file)
-    ids, _ = token_ids(content)
+    own = read_json(file)
+    written = own if content is None else dict(content)
+    ids, _ = token_ids(written)
     names = {index: name for name, index in ids.items()}
     given = roles if roles is not None else read_roles(donor)
     kept = {role: index for role, index in given.items() if role in ROLES and index in names}
@@ -111,8 +115,8 @@ def write_tokenizer(
         else {}
     )
     _check_readable(file)
-    config |= _true_flags(content, stated, kept)
-    _write_content(file, content, target)
+    config |= _true_flags(written, stated, kept)
+    _write_content(file, own, written, target)
     templates = read_templates(folder, stated) if donor.is_dir() else {}
     write_templates(templates, target)
     plain_text = set().union(*map(markers, templates.values())) - ids.keys()
@@ -180,10 +184,10 @@ def _true_flags(
     return {flag: emitted[_FLAGS[flag]] for flag in sorted(flags)}
 
 
-def _write_content(file: Path, content: dict[str, Any], target: Path) -> None:
+def _write_content(file: Path, own: dict[str, Any], content: dict[str, Any], target: Path) -> None:
     """Copy tokenizer.json; truncation and padding left in it by a training run are taken out."""
     clean = content | {"truncation": None, "padding": None}
-    if clean == read_json(file):
+    if clean == own:
         shutil.copyfile(file, target / "tokenizer.json")
     else:
         write_json(target / "tokenizer.json", clean)

@@ -16,6 +16,7 @@ Examples:
   tokxfer transplant models/english-spbpe models/english-bytebpe out
   tokxfer transplant models/english-spbpe models/english-bytebpe out -m subword --force
   tokxfer transplant models/english-spbpe models/english-bytebpe out -k 16 --dry-run
+  tokxfer transplant models/english-spbpe models/english-bytebpe out --keep-digits --force
 """
 )
 @click.argument("base")
@@ -27,6 +28,11 @@ Examples:
 @options.twins
 @options.trust_undertrained
 @options.train_text
+@click.option(
+    "--keep-digits",
+    is_flag=True,
+    help="Rewrite DONOR's tokenizer so that it cuts numbers as BASE's does.",
+)
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @options.donor_revision
@@ -96,9 +102,22 @@ def print_plan(plan: dict[str, Any]) -> None:
             ("ids that keep a row by their bytes", plan["copied_ids"]),
             ("ids that keep a row by their role", plan["role_ids"]),
             ("ids that get a new row", plan["new_ids"]),
+            ("digits", told_of_digits(plan["digits_kept"])),
             ("weights on disk", format_size(plan["disk_bytes"])),
             ("memory for the matrices", format_size(plan["memory_bytes"])),
         ],
+    )
+
+
+def told_of_digits(kept: dict[str, Any] | None) -> str:
+    """What --keep-digits does, in a few words."""
+    if kept is None:
+        return "cut as by the donor"
+    if not kept["changed"]:
+        return f"cut alike by both ({kept['policy']})"
+    return (
+        f"cut as by the base ({kept['policy']}; the donor: {kept['donor_policy']}), "
+        f"{kept['added_tokens']:,} tokens added, {kept['unused_tokens']:,} no longer used"
     )
 
 
@@ -134,6 +153,8 @@ def print_summary(report: dict[str, Any]) -> None:
         f"What {report['method']} chose",
         {m: {k: v for k, v in c.items() if k != "cosines"} for m, c in chosen.items()},
     )
+    if report["digits_kept"] is not None:
+        click.echo(f"\nDigits are {told_of_digits(report['digits_kept'])}.")
     click.echo(
         f"\n{len(report['checks'])} checks hold. {report['out']} written in "
         f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e6:,.0f} MB at the peak."

@@ -35,6 +35,12 @@ class Matrices:
         assert moved[0] is not None
         return Matrices(moved[0], moved[1], moved[2])
 
+    def first(self, rows: int) -> Matrices:
+        """The same matrices without the rows behind the first so many."""
+        cut = [m if m is None else m[:rows] for m in (self.input, self.output, self.bias)]
+        assert cut[0] is not None
+        return Matrices(cut[0], cut[1], cut[2])
+
 
 @dataclass(frozen=True)
 class Rebuilt:

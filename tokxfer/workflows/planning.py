@@ -19,7 +19,15 @@ from tokxfer.checkpoints import (
 )
 from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError, UsageError
-from tokxfer.vocabulary import ByteVocabulary, Match, MatchKind, match, read_vocabulary
+from tokxfer.vocabulary import (
+    ByteVocabulary,
+    KeptDigits,
+    Match,
+    MatchKind,
+    match,
+    read_vocabulary,
+    rewrite_digits,
+)
 from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.matrices import check_donor, check_vocabularies
@@ -40,7 +48,7 @@ class Plan:
         out: The folder to write.
         method: The initializer.
         base_vocabulary: The base's tokens.
-        donor_vocabulary: The donor's tokens, the new ones.
+        donor_vocabulary: The donor's tokens, the new ones; rewritten where digits are kept.
         match: The donor's ids lined up with the base's.
         size: Rows of the new matrices, padding included.
         device: Where rows are computed.
@@ -54,6 +62,8 @@ class Plan:
         twins: What became of donor ids that no text becomes (see `match`).
         trust_undertrained: Whether rows that training hardly touched count like any other.
         corpus: The text that the method is fitted on; None where it is not.
+        digits: How the donor's tokenizer came to cut numbers as the base's does; None where that
+            was not asked for.
     """
 
     base: ModelFolder
@@ -78,6 +88,7 @@ class Plan:
     twins: str = "copy"
     trust_undertrained: bool = False
     corpus: TextCorpus | None = None
+    digits: KeptDigits | None = None
 
     @property
     def base_name(self) -> str:
@@ -123,6 +134,7 @@ class Plan:
             "copied_ids": int((how == MatchKind.BYTES).sum()),
             "role_ids": int((how == MatchKind.ROLE).sum()),
             "new_ids": int((self.match.base_ids < 0).sum()),
+            "digits_kept": None if self.digits is None else self.digits.to_dict(),
             "disk_bytes": self.disk_bytes(),
             "memory_bytes": self.memory_bytes(),
         }
@@ -138,6 +150,7 @@ def plan_transplant(
     twins: str = "copy",
     trust_undertrained: bool = False,
     train_text: Files | TextCorpus | None = None,
+    keep_digits: bool = False,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -176,6 +189,8 @@ def plan_transplant(
     check_donor(chosen, donor_name=str(donor), weights=donor_folder is not None)
     base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)
+    kept = rewrite_digits(base_vocabulary, donor_vocabulary) if keep_digits else None
+    donor_vocabulary = donor_vocabulary if kept is None else kept.vocabulary
     matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
     refuse_other(base_folder)
@@ -206,6 +221,7 @@ def plan_transplant(
         twins=twins,
         trust_undertrained=trust_undertrained,
         corpus=corpus,
+        digits=kept,
     )
 
 

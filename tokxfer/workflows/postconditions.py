@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 
 from tokxfer.checkpoints import ModelFolder, load_tokenizer, skeleton, validate_folder
 from tokxfer.errors import TokxferError, VerificationError
-from tokxfer.vocabulary import Origin, VocabularyMap
+from tokxfer.vocabulary import Origin, VocabularyMap, read_vocabulary
+from tokxfer.vocabulary.digits import RUNS
 from tokxfer.workflows.samples import SAMPLES
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def judge(plan: Plan, folder: Path, maps: dict[str, VocabularyMap]) -> Iterator[
     yield require(check_copied_rows(plan, result, maps))
     yield require(check_body(plan, result))
     yield require(check_tokenizer(plan, folder))
+    if plan.digits is not None:
+        yield require(check_digits(plan, folder))
     for check in validate_folder(
         folder, trust_remote_code=plan.trust_remote_code, memory_budget=plan.memory_budget
     ):
@@ -153,7 +156,10 @@ def check_body(plan: Plan, result: ModelFolder) -> PostCondition:
 
 
 def check_tokenizer(plan: Plan, folder: Path) -> PostCondition:
-    """The result's tokenizer, as the plain Auto class loads it, gives the donor's ids and text."""
+    """The result's tokenizer, as the plain Auto class loads it, gives the donor's ids and text.
+
+    Where digits are kept, the donor's tokenizer is the rewritten one.
+    """
     tokenizer = load_tokenizer(folder, trust_remote_code=plan.trust_remote_code)
     donor: Tokenizer = plan.donor_vocabulary.tokenizer
     for text in SAMPLES:
@@ -164,7 +170,19 @@ def check_tokenizer(plan: Plan, folder: Path) -> PostCondition:
         spelled = donor.decode(expected, skip_special_tokens=False)
         if tokenizer.decode(found, clean_up_tokenization_spaces=False) != spelled:
             return PostCondition("tokenizer", False, f"{text!r} decodes to other text")
-    return PostCondition("tokenizer", True, f"the donor's ids and text on {len(SAMPLES)} samples")
+    whose = "the donor's"
+    if plan.digits is not None and plan.digits.changed:
+        whose = "the donor's (rewritten for digits)"
+    return PostCondition("tokenizer", True, f"{whose} ids and text on {len(SAMPLES)} samples")
+
+
+def check_digits(plan: Plan, folder: Path) -> PostCondition:
+    """The result's tokenizer file, read anew, cuts numbers as the base's does."""
+    found, expected = read_vocabulary(folder).digit_cuts, plan.base_vocabulary.digit_cuts
+    wrong = [run for run, a, b in zip(RUNS, found, expected, strict=True) if a != b]
+    if wrong:
+        return PostCondition("digits", False, f"{wrong[0]} is not cut as by the base")
+    return PostCondition("digits", True, f"{len(RUNS)} runs are cut as by the base")
 
 
 def same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:

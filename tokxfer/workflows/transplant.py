@@ -49,6 +49,7 @@ def transplant(
             negatives, for `focus` and `wechsel`, and k and temperature, for the latter; twins
             ("copy" or "mean": rows of ids that have the same bytes as another and that no text
             becomes); trust_undertrained (learn from rows that training hardly touched, too);
+            keep_digits (the donor's tokenizer is rewritten to cut numbers as the base's does);
             pad_to_multiple_of (rounds the rows up);
             max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
@@ -87,6 +88,8 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
     donor = None
     if plan.donor is not None:
         donor = read_matrices(plan.donor).to(plan.device)
+        if plan.digits is not None and plan.digits.added:  # padding is no row of what was added
+            donor = donor.first(plan.digits.donor_size)
         check_finite(plan.donor, donor, plan.donor_vocabulary.size)
     if plan.encoder is not None:
         plan.encoder.progress = progress

@@ -13,7 +13,8 @@ import torch
 from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
 from tokxfer.embeddings import Method, build_method, uses_donor_weights
 from tokxfer.errors import UnsupportedError
-from tokxfer.vocabulary import ByteVocabulary, match
+from tokxfer.vocabulary import ByteVocabulary, KeptDigits, match, rewrite_digits
+from tokxfer.vocabulary.roles import ROLES
 from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.environment import versions
@@ -30,6 +31,7 @@ def transplant_model(
     donor_tokenizer: Any,
     *,
     method: str | Method = "omp",
+    keep_digits: bool = False,
     pad_to_multiple_of: int | None = None,
     seed: int = 0,
     memory_budget: int | None = None,
@@ -48,6 +50,7 @@ def transplant_model(
         donor_model: The donor; None for methods without donor weights.
         donor_tokenizer: The fast tokenizer the model gets.
         method: Name of an initializer, or one ready made.
+        keep_digits: Rewrite the donor's tokenizer so that it cuts numbers as the base's does.
         pad_to_multiple_of: Round the rows up to a multiple of this.
         seed: Seed of everything random.
         memory_budget: Bytes that batches may take; None takes half of what is free.
@@ -61,10 +64,12 @@ def transplant_model(
         options: The method's own options, such as k.
 
     Returns:
-        The model, its new tokenizer (`donor_tokenizer` itself), and the report.
+        The model, its new tokenizer (`donor_tokenizer` itself, or its rewritten copy), and the
+        report.
 
     Raises:
         UnsupportedError: A tokenizer is slow, or the method needs donor weights and has none.
+            Or the base's way of cutting numbers cannot be kept.
         VocabularyError: The vocabularies share nothing.
     """
     started = time.perf_counter()
@@ -73,6 +78,10 @@ def transplant_model(
     corpus = open_corpus(chosen, train_text, progress=progress)
     base_vocabulary = vocabulary_of(tokenizer)
     donor_vocabulary = vocabulary_of(donor_tokenizer)
+    kept = rewrite_digits(base_vocabulary, donor_vocabulary) if keep_digits else None
+    if kept is not None and kept.changed:
+        donor_vocabulary = kept.vocabulary
+        donor_tokenizer = with_backend(donor_tokenizer, kept)
     matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     base = matrices_of(model)
     check_donor(chosen, donor_name="the donor", weights=donor_model is not None)
@@ -81,6 +90,8 @@ def transplant_model(
     donor = None
     if donor_model is not None and uses_donor_weights(chosen):
         donor = matrices_of(donor_model).to(base.input.device)
+        if kept is not None and kept.added:  # padding is no row of what was added
+            donor = donor.first(kept.donor_size)
     new = int((matched.base_ids < 0).sum()) * (1 if base.output is None else 2)
     with progress_bar(new, f"rows by {chosen.name}", "row", progress) as bar:
         rebuilt = rebuild(
@@ -108,7 +119,9 @@ def transplant_model(
         versions=versions(),
         chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
         undertrained={m: dict(part.undertrained) for m, part in rebuilt.assemblies.items()},
+        digits_kept=None if kept is None else kept.to_dict(),
         checks=(),
+        warnings=() if kept is None or kept.changed else (f"keep_digits: {kept.sentence()}",),
         seconds=time.perf_counter() - started,
         peak_bytes=peak_memory(),
     )
@@ -127,11 +140,23 @@ def vocabulary_of(tokenizer: Any) -> ByteVocabulary:
             f"{type(tokenizer).__name__} is a slow tokenizer; its tokens cannot be read as bytes.",
             "Load it with AutoTokenizer.from_pretrained(…, use_fast=True).",
         )
-    config = {
-        f"{role}_token": getattr(tokenizer, f"{role}_token", None)
-        for role in ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
-    }
+    config = {f"{role}_token": getattr(tokenizer, f"{role}_token", None) for role in ROLES}
     return ByteVocabulary.from_tokenizer(fast, config)
+
+
+def with_backend(tokenizer: Any, kept: KeptDigits) -> Any:
+    """A tokenizer of the same special tokens, settings and chat template on rewritten content.
+
+    Its class takes the content as it is; that of the donor may rebuild parts of it on loading.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    names = ("model_max_length", "padding_side", "truncation_side", "chat_template",
+             "clean_up_tokenization_spaces", "model_input_names")  # fmt: skip
+    settings = {name: getattr(tokenizer, name, None) for name in names}
+    special = {f"{role}_token": getattr(tokenizer, f"{role}_token", None) for role in ROLES}
+    given = {name: value for name, value in (settings | special).items() if value is not None}
+    return PreTrainedTokenizerFast(tokenizer_object=kept.vocabulary.tokenizer, **given)
 
 
 def matrices_of(model: Any) -> Matrices:

@@ -28,6 +28,8 @@ class TransplantReport:
         roles: The table of special tokens.
         chosen: For each matrix, what the method chose and measured.
         undertrained: For each matrix, how many rows training hardly touched, by model.
+        digits_kept: How the donor's tokenizer came to cut numbers as the base's does; None where
+            that was not asked for.
         versions: Of the packages it was made with.
         checks: The post-conditions, all of which held.
         warnings: What a user should know.
@@ -52,6 +54,7 @@ class TransplantReport:
     checks: tuple[PostCondition, ...]
     warnings: tuple[str, ...] = ()
     undertrained: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    digits_kept: Mapping[str, Any] | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
     seconds: float = 0.0
     peak_bytes: int = 0

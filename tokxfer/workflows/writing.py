@@ -72,6 +72,7 @@ def write_transplant(
     written = write_tokenizer(
         plan.donor_path,
         folder,
+        content=None if plan.digits is None else plan.digits.content,
         roles=roles,
         max_length=plan.base.max_length,
         trust_remote_code=plan.trust_remote_code,
@@ -116,6 +117,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         "estimated": any(origin not in ("copied", "role") for origin in origins),
         "rows": counts,
         "digits_differ": plan.match.digits_differ,
+        "digits_kept": None if plan.digits is None else plan.digits.sentence(),
     }
     conflict = write_card(folder, facts, {"base": base_licence, "donor": donor_licence})
     write_manifest(
@@ -140,6 +142,8 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         assemblies=rebuilt.assemblies,
     )
     warnings = [] if conflict is None else [conflict]
+    if plan.digits is not None and not plan.digits.changed:
+        warnings.append(f"--keep-digits: {plan.digits.sentence()}")
     if plan.match.digits_differ:
         old, new = plan.base_vocabulary.digits, plan.donor_vocabulary.digits
         how = f"{old} in the base, {new} in the donor" if old != new else f"{old} in both, unlike"
@@ -221,6 +225,7 @@ def resolved_options(plan: Plan) -> dict[str, Any]:
         "twins": plan.twins,
         "trust_undertrained": plan.trust_undertrained,
         **({} if plan.corpus is None else {"train_text": list(plan.corpus.files)}),
+        "keep_digits": plan.digits is not None,
         "rows": plan.size,
         "device": str(plan.device),
         "dtype": str(plan.dtype or plan.base.dtype).removeprefix("torch."),
@@ -251,6 +256,7 @@ def make_report(
         roles=tuple(dataclasses.asdict(role) for role in plan.match.roles),
         chosen={matrix: dict(assembly.details) for matrix, assembly in assemblies.items()},
         undertrained={m: dict(assembly.undertrained) for m, assembly in assemblies.items()},
+        digits_kept=None if plan.digits is None else plan.digits.to_dict(),
         versions=versions(),
         checks=checks,
         warnings=tuple(warnings),
