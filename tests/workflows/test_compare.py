@@ -78,6 +78,9 @@ def test_results_come_best_first_with_all_that_was_measured(report: ComparisonRe
     by_name = {result.method: result for result in report.results}
     assert by_name["omp (k=4)"].made.options["k"] == 4
     assert by_name["mean"].made.held_out["input"].relative_error == pytest.approx(1)
+    assert report.undertrained.keys() == {"input", "output"}
+    for counts in report.undertrained.values():
+        assert counts.keys() == {"base", "donor"}
     for result in report.results:
         assert set(result.made.held_out) == {"input", "output"}
         assert result.made.seconds > 0

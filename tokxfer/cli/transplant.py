@@ -155,6 +155,7 @@ def print_summary(report: dict[str, Any]) -> None:
     )
     if report["digits_kept"] is not None:
         click.echo(f"\nDigits are {told_of_digits(report['digits_kept'])}.")
+    print_choices("Rows that training hardly touched", report["undertrained"])
     click.echo(
         f"\n{len(report['checks'])} checks hold. {report['out']} written in "
         f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e6:,.0f} MB at the peak."

@@ -132,6 +132,7 @@ def compare(
         shared=aligned.shared,
         coverage=aligned.coverage,
         text_coverage=aligned.text.token_coverage,
+        undertrained=bench.undertrained,
         results=ordered,
         skipped=skipped,
         verdict=judge(before, ordered, seed),

@@ -77,6 +77,8 @@ class ComparisonReport:
         shared: Distinct byte strings both vocabularies have.
         coverage: `shared` over the donor's distinct byte strings.
         text_coverage: Share of the donor's tokens in the text whose rows come from the base.
+        undertrained: For each matrix, how many rows of base and donor training hardly touched; they
+            are not learnt from.
         results: One entry per method, by ratio.
         skipped: Methods that could not run, each with the reason.
         verdict: Which is best; None for fewer than `FEWEST` documents.
@@ -90,6 +92,7 @@ class ComparisonReport:
     shared: int
     coverage: float
     text_coverage: float
+    undertrained: Mapping[str, Mapping[str, int]]
     results: tuple[Compared, ...]
     skipped: Mapping[str, str]
     verdict: Verdict | None
@@ -121,6 +124,7 @@ class ComparisonReport:
             "shared": self.shared,
             "coverage": self.coverage,
             "text_coverage": self.text_coverage,
+            "undertrained": {matrix: dict(counts) for matrix, counts in self.undertrained.items()},
             "results": [result.to_dict() for result in self.results],
             "skipped": [{"method": m, "reason": reason} for m, reason in self.skipped.items()],
             "verdict": None if self.verdict is None else asdict(self.verdict),

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import ModelFolder, resolve
-from tokxfer.embeddings import HeldOut, Method, held_out, uses_donor_weights
+from tokxfer.embeddings import HeldOut, Method, Problem, held_out, uses_donor_weights
+from tokxfer.embeddings.pieces import pieces_map
 from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Match, match, read_vocabulary
 from tokxfer.workflows.corpus import TextCorpus
@@ -141,6 +142,9 @@ class Workbench:
         device: Where rows are made.
         seed: Seed of everything random.
         budget: Bytes that batches may take; None for half of what is free.
+
+    Attributes:
+        undertrained: For each matrix, how many rows training hardly touched, by model.
     """
 
     def __init__(
@@ -156,6 +160,22 @@ class Workbench:
             check_finite(pair.donor, self._donor, pair.donor_vocabulary.size)
         self._size = new_size(pair.match, len(self._base.input), None)
         self._installed = False
+        plain = self._pose()
+        first = next(iter(plain.values()))
+        pieces_map(first, first.missing[:1].tolist())  # what all share is paid for before the race
+        self.undertrained = {matrix: dict(p.undertrained) for matrix, p in plain.items()}
+
+    def _pose(self, **helpers: Any) -> dict[str, Problem]:
+        """The problems of a method; the donor's weights are shown, so that all hide the same."""
+        pair = self.pair
+        return pose_all(
+            self._base,
+            self._donor,
+            pair.base_vocabulary,
+            pair.donor_vocabulary,
+            pair.match,
+            **(self._options | helpers),
+        )
 
     def make(
         self, method: Method, encoder: TextEncoder | None, corpus: TextCorpus | None = None
@@ -170,16 +190,7 @@ class Workbench:
         if pair.donor_failure and "donor weights" in method.needs:
             raise UnsupportedError(pair.donor_failure)
         check_donor(method, donor_name=pair.donor_name, weights=self._donor is not None)
-        problems = pose_all(
-            self._base,
-            self._donor,  # for every method, so that all hide the same tokens
-            pair.base_vocabulary,
-            pair.donor_vocabulary,
-            pair.match,
-            encoder=encoder,
-            corpus=corpus,
-            **self._options,
-        )
+        problems = self._pose(encoder=encoder, corpus=corpus)
         started = time.perf_counter()
         with MemoryPeak(self.device) as peak:
             rebuilt = solve_all(problems, self._base, method, self._size)
