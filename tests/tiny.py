@@ -228,6 +228,17 @@ def build_config(kind: str, *, rows: int, hidden: int, layers: int, tied: bool, 
             bos_token_id=None,
             eos_token_id=None,
         )
+    if kind == "bert":  # an encoder: no head
+        return transformers.BertConfig(
+            vocab_size=rows,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            intermediate_size=2 * hidden,
+            max_position_embeddings=length,
+            initializer_range=0.3,
+            pad_token_id=None,
+        )
     if kind == "gemma3":  # nested text_config, a vision tower in the body
         text = {**wide_heads, "sliding_window": 16}
         vision = {
@@ -265,11 +276,10 @@ def build_model(
     import transformers
 
     config = build_config(kind, rows=rows, hidden=hidden, layers=layers, tied=tied, length=length)
-    auto = (
-        transformers.AutoModelForImageTextToText
-        if kind == "gemma3"
-        else (transformers.AutoModelForCausalLM)
-    )
+    auto = {
+        "gemma3": transformers.AutoModelForImageTextToText,
+        "bert": transformers.AutoModel,
+    }.get(kind, transformers.AutoModelForCausalLM)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = auto.from_config(config)
@@ -299,9 +309,11 @@ def write_model_folder(
 
     Args:
         folder: Where; made if missing.
-        kind: llama, mistral, qwen2, gemma, phi (head bias), gpt_neox, gpt2 or gemma3 (nested).
+        kind: llama, mistral, qwen2, gemma, phi (head bias), gpt_neox, gpt2, gemma3 (nested) or bert
+            (an encoder: no head).
         tokenizer: A family of `build_tokenizer`, or a folder whose tokenizer files are copied; by
-            default "qwen" for qwen2 (AutoTokenizer rebuilds any other for it), else "bytebpe".
+            default "qwen" for qwen2 (AutoTokenizer rebuilds any other for it), "wordpiece" for
+            bert, else "bytebpe".
         tokens: Ids of the tokenizer.
         tied: Whether input and output matrices are one.
         rows: Rows of the matrices; by default as many as the tokenizer has ids.
@@ -317,7 +329,7 @@ def write_model_folder(
     from tokenizers import Tokenizer
 
     if tokenizer is None:
-        tokenizer = "qwen" if kind == "qwen2" else "bytebpe"
+        tokenizer = {"qwen2": "qwen", "bert": "wordpiece"}.get(kind, "bytebpe")
     if isinstance(tokenizer, str):
         write_tokenizer_folder(folder, tokenizer, tokens)
     else:
@@ -338,8 +350,10 @@ def write_model_folder(
         if roles.get(f"{role}_token")
     }
     for name, value in ids.items():
-        for settings in (model.config, model.config.get_text_config(), model.generation_config):
-            setattr(settings, name, value)
+        generation = getattr(model, "generation_config", None)
+        for settings in (model.config, model.config.get_text_config(), generation):
+            if settings is not None:
+                setattr(settings, name, value)
     if eos is not None:
         model.generation_config.eos_token_id = eos
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))

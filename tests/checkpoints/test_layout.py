@@ -49,6 +49,29 @@ def test_embeddings_are_found_in_every_architecture(
     assert (found.rows, found.dim, found.other, found.redundant) == (420, 16, (), ())
 
 
+def test_an_encoder_has_an_input_matrix_and_no_head(tiny: Tiny) -> None:
+    found = ModelFolder.open(tiny.model("bert")).embeddings
+    assert (found.input, found.output, found.bias) == (
+        "embeddings.word_embeddings.weight", None, None,
+    )  # fmt: skip
+    assert found.headless
+    assert not found.tied
+    assert (found.other, found.redundant, found.architecture) == ((), (), "BertModel")
+    assert not ModelFolder.open(tiny.model("llama")).embeddings.headless
+
+
+def test_a_head_for_classes_is_no_encoder(tiny: Tiny) -> None:
+    path = tiny.copy(tiny.model("bert"))
+    change_config(path, architectures=["BertForSequenceClassification"])
+    with pytest.raises(UnsupportedError, match="BertForSequenceClassification, not a causal"):
+        _ = ModelFolder.open(path).embeddings
+
+
+def test_an_encoder_is_not_loaded_as_a_model_that_predicts_text(tiny: Tiny) -> None:
+    with pytest.raises(UnsupportedError, match=r"is an encoder \(BertModel\): it predicts no text"):
+        load_model(tiny.model("bert"))
+
+
 def test_matrices_longer_than_the_tokenizer_are_counted_whole(tiny: Tiny) -> None:
     assert ModelFolder.open(tiny.model("llama", rows=448)).embeddings.rows == 448
 

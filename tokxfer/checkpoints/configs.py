@@ -29,7 +29,7 @@ def rewrite_config(
     *,
     vocab_size: int,
     roles: RoleIds,
-    tied: bool,
+    tied: bool | None,
     ids: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """The config of the same model with another vocabulary.
@@ -41,7 +41,8 @@ def rewrite_config(
         config: The base's config.json.
         vocab_size: Rows of the new matrices, padding included.
         roles: New id (or ids, for eos) by role; None or absent means that there is none.
-        tied: Whether input and output are one matrix.
+        tied: Whether input and output are one matrix; None, without a head, keeps what is
+            stated.
         ids: New id by old id for special tokens that have a counterpart; other ids are dropped.
     """
     new = copy.deepcopy(dict(config))
@@ -55,7 +56,8 @@ def rewrite_config(
     # Everything is stated, also what was left to the defaults of the model's class: those are of
     # the old vocabulary.
     for settings in places:
-        settings["tie_word_embeddings"] = tied
+        if tied is not None:
+            settings["tie_word_embeddings"] = tied
         for key, value in settings.items():
             if "vocab_size" in key and isinstance(value, int) and value == old_size:
                 settings[key] = vocab_size

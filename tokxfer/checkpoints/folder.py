@@ -28,7 +28,7 @@ _TOKENIZER_FILES = (
 
 @dataclass(frozen=True, eq=False)
 class ModelFolder:
-    """A causal language model on disk: its configs read, its weights listed, nothing loaded.
+    """A language model or an encoder on disk: configs read, weights listed, nothing loaded.
 
     Attributes:
         path: The folder.
@@ -68,7 +68,7 @@ class ModelFolder:
         Raises:
             FolderError: Something is missing or damaged.
             UnsupportedError: GGUF, adapter, pickled or quantized weights, only a slow tokenizer,
-                no causal language model.
+                a head for another task.
         """
         path, commit = resolve(name, revision=revision, offline=offline)
         refuse_folder(path)

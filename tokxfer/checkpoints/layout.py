@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from tokxfer.checkpoints.completeness import check_body, wrong_shape
 from tokxfer.checkpoints.folder import ModelFolder, text_config
 from tokxfer.checkpoints.hashing import tensor_hash
-from tokxfer.checkpoints.skeletons import CAUSAL_ONLY, build, parameter_shapes, skeleton
+from tokxfer.checkpoints.skeletons import (
+    CAUSAL_ONLY,
+    build,
+    is_headless,
+    parameter_shapes,
+    skeleton,
+)
 from tokxfer.errors import FolderError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -27,7 +33,8 @@ class EmbeddingLayout:
 
     Attributes:
         input: Name of the input matrix [rows, dim].
-        output: Name of the output matrix [rows, dim], or None when it is the input matrix.
+        output: Name of the output matrix [rows, dim], or None when it is the input matrix, or when
+            there is none.
         bias: Name of the head's bias [rows], or None.
         tied: Whether input and output are one matrix when the model is loaded.
         rows: Rows of the matrices, padding included.
@@ -47,6 +54,11 @@ class EmbeddingLayout:
     redundant: tuple[str, ...] = ()
     architecture: str = ""
 
+    @property
+    def headless(self) -> bool:
+        """Whether there is no output matrix at all: an encoder."""
+        return self.output is None and not self.tied
+
 
 @dataclass(frozen=True)
 class Located:
@@ -56,7 +68,7 @@ class Located:
         model: The skeleton.
         shapes: Shape by name of every parameter of the skeleton.
         parameters: Names in the skeleton of the input matrix, the output matrix and the head's bias
-            (empty without one).
+            (empty without one: encoders have neither of the last two).
         stored: Names in the weight files of the same three; None where there is none.
         tied: Whether config and architecture make input and output one matrix.
         equal: Whether both are stored with the same content; None unless both are stored and tied.
@@ -82,7 +94,9 @@ def locate(folder: ModelFolder) -> Located:
     model = skeleton(folder.path, trust_remote_code=folder.trust_remote_code)
     shapes = parameter_shapes(model)
     inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
-    if getattr(inner, "weight", None) is None or getattr(outer, "weight", None) is None:
+    headless = outer is None and is_headless(model)
+    plain = [getattr(part, "weight", None) for part in ((inner,) if headless else (inner, outer))]
+    if any(weight is None for weight in plain):
         raise UnsupportedError(
             f"{folder.name} ({type(model).__name__}) has no plain input and output embeddings.",
             CAUSAL_ONLY,
@@ -91,20 +105,20 @@ def locate(folder: ModelFolder) -> Located:
     bias = getattr(outer, "bias", None)
     parameters = (
         _weight_name(model, inner),
-        _weight_name(model, outer),
+        "" if headless else _weight_name(model, outer),
         names[id(bias)][0] if bias is not None else "",
     )
-    tied = inner.weight is outer.weight
+    tied = not headless and inner.weight is outer.weight
     search = _Search(folder, shapes)
     stored = (
         search.find(parameters[0], only_left=not tied),
-        search.find(parameters[1], only_left=not tied),
+        None if headless else search.find(parameters[1], only_left=not tied),
         search.find(parameters[2], only_left=True) if bias is not None else None,
     )
     equal = None
     if tied and stored[0] and stored[1]:
         equal = tensor_hash(folder.tensors[stored[0]]) == tensor_hash(folder.tensors[stored[1]])
-    aliases = {name for p in (inner.weight, outer.weight, bias) for name in names.get(id(p), ())}
+    aliases = {name for p in (*plain, bias) for name in names.get(id(p), ())}
     return Located(model, shapes, parameters, stored, tied, equal, frozenset(aliases))
 
 
@@ -120,7 +134,7 @@ def find_layout(folder: ModelFolder) -> EmbeddingLayout:
             f"{folder.name} has no tensor for the input embeddings ({found.parameters[0]}).",
             "Download the model again.",
         )
-    if not tied and outer is None:
+    if not tied and outer is None and found.parameters[1]:
         raise FolderError(
             f"{folder.name} says that its embeddings are not tied, but has no output matrix "
             f"({found.parameters[1]}): loaded as it is, its head would be random.",

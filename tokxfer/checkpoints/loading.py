@@ -48,7 +48,7 @@ def load_model(
     device: torch.device | str = "cpu",
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
-    """Load a folder through its plain Auto class, in evaluation mode.
+    """Load a causal model through its plain Auto class, in evaluation mode.
 
     Args:
         folder: A model folder on this machine.
@@ -58,8 +58,9 @@ def load_model(
 
     Raises:
         FolderError: If weights are missing or do not fit the config, so that rows would be random.
+        UnsupportedError: If it has no head, and so predicts no text.
     """
-    from tokxfer.checkpoints.skeletons import load_config, model_class
+    from tokxfer.checkpoints.skeletons import is_headless, load_config, model_class
 
     path = Path(folder)
     auto = model_class(load_config(path, trust_remote_code=trust_remote_code), path)
@@ -70,6 +71,12 @@ def load_model(
             f"{path} lacks {len(missing)} tensor(s) of its model, such as {missing[0]}: "
             "they would be random.",
             "Run 'tokxfer validate' on it.",
+        )
+    if is_headless(model):
+        raise UnsupportedError(
+            f"{path} is an encoder ({type(model).__name__}): it predicts no text, so there are no "
+            "bits per byte.",
+            "Compare the sentences' similarities before and after instead.",
         )
     return model.to(device).eval()
 

@@ -18,7 +18,7 @@ _UNBUILDABLE = (
     ValueError, KeyError, TypeError, ImportError, ZeroDivisionError, AssertionError, RuntimeError,
     AttributeError,
 )  # fmt: skip
-CAUSAL_ONLY = "tokxfer works on causal language models."
+CAUSAL_ONLY = "tokxfer works on causal language models, and on encoders without a head."
 
 
 def parameter_shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
@@ -69,10 +69,10 @@ def _explained(path: Path, failure: Exception) -> FolderError | UnsupportedError
 
 
 def model_class(config: PreTrainedConfig, path: Path) -> Any:
-    """The plain Auto class that loads a causal model with this config.
+    """The plain Auto class that loads a model with this config: causal, or without any head.
 
     Raises:
-        UnsupportedError: If the config names an architecture without a causal head.
+        UnsupportedError: If the config names an architecture with a head for another task.
     """
     import transformers
 
@@ -80,6 +80,7 @@ def model_class(config: PreTrainedConfig, path: Path) -> Any:
     mappings = (
         (causal, transformers.MODEL_FOR_CAUSAL_LM_MAPPING),
         (nested, transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
+        (transformers.AutoModel, transformers.MODEL_MAPPING),
     )
     named = (config.architectures or [None])[0]
     if "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
@@ -95,11 +96,19 @@ def model_class(config: PreTrainedConfig, path: Path) -> Any:
     )
 
 
+def is_headless(model: PreTrainedModel) -> bool:
+    """Whether a model is the bare body that AutoModel gives, as encoders of sentences are."""
+    import transformers
+
+    kinds = transformers.MODEL_MAPPING.get(type(model.config), ())
+    return type(model) in (kinds if isinstance(kinds, tuple) else (kinds,))
+
+
 def skeleton(path: Path, *, trust_remote_code: bool = False) -> PreTrainedModel:
     """The model of a folder on the meta device: names, shapes and ties, but no numbers.
 
     Raises:
-        UnsupportedError: If it is no causal language model, or needs code that was not allowed.
+        UnsupportedError: If it has a head for another task, or needs code that was not allowed.
         FolderError: If its config makes no sense.
     """
     config = load_config(path, trust_remote_code=trust_remote_code)

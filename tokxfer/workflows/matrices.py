@@ -21,19 +21,21 @@ class Matrices:
 
     Attributes:
         input: [rows, dim].
-        output: [rows, dim]; None where it is tied to the input.
+        output: [rows, dim]; None where it is tied to the input, or there is none.
         bias: The head's bias [rows]; None where there is none.
+        headless: Whether there is no output matrix: the input matrix is all.
     """
 
     input: torch.Tensor
     output: torch.Tensor | None = None
     bias: torch.Tensor | None = None
+    headless: bool = False
 
     def to(self, device: torch.device) -> Matrices:
         """The same matrices on another device."""
         moved = [m if m is None else m.to(device) for m in (self.input, self.output, self.bias)]
         assert moved[0] is not None
-        return Matrices(moved[0], moved[1], moved[2])
+        return Matrices(moved[0], moved[1], moved[2], self.headless)
 
     def first(self, rows: int) -> Matrices:
         """The same matrices without the rows behind the first so many."""
@@ -91,11 +93,9 @@ def pose_all(
     **options: Any,
 ) -> dict[str, Problem]:
     """One problem for each of the base's matrices, by its name; arguments as for `rebuild`."""
-    rows = (
-        {"tied": base.input}
-        if base.output is None
-        else {"input": base.input, "output": base.output}
-    )
+    rows = {"input" if base.headless or base.output is not None else "tied": base.input}
+    if base.output is not None:
+        rows["output"] = base.output
     posed = {
         matrix: pose(
             matrix,
@@ -124,7 +124,7 @@ def solve_all(
     new_input = first.rows(base.input)
     new_output = None if base.output is None else last.rows(base.output)
     new_bias = None if base.bias is None else rebuild_bias(base.bias, last)
-    return Rebuilt(Matrices(new_input, new_output, new_bias), assemblies)
+    return Rebuilt(Matrices(new_input, new_output, new_bias, base.headless), assemblies)
 
 
 def donor_rows(matrix: str, donor: Matrices) -> torch.Tensor:

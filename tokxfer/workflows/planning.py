@@ -110,11 +110,11 @@ class Plan:
     def memory_bytes(self) -> int:
         """Working memory at the peak, roughly: both models' matrices in float32, old and new."""
         layout = self.base.embeddings
-        matrices = 1 if layout.tied else 2
+        matrices = 1 if layout.output is None else 2
         total = matrices * (layout.rows + self.size) * layout.dim * 4
         if self.donor is not None:
             donor = self.donor.embeddings
-            total += (1 if donor.tied else 2) * donor.rows * donor.dim * 8
+            total += (1 if donor.output is None else 2) * donor.rows * donor.dim * 8
         return total
 
     def to_dict(self) -> dict[str, Any]:

@@ -144,4 +144,5 @@ def read_matrices(folder: ModelFolder) -> Matrices:
         folder.read(layout.input),
         None if layout.output is None else folder.read(layout.output),
         None if layout.bias is None else folder.read(layout.bias),
+        layout.headless,
     )

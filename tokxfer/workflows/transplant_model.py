@@ -168,7 +168,8 @@ def matrices_of(model: Any) -> Matrices:
     head = model.get_output_embeddings()
     if head is None:
         raise UnsupportedError(
-            f"{type(model).__name__} has no output embeddings.", "Give a causal language model."
+            f"{type(model).__name__} has no output embeddings.",
+            "Give a causal language model, or transplant an encoder from folder to folder.",
         )
     weight = model.get_input_embeddings().weight.detach()
     tied = head.weight.data_ptr() == weight.data_ptr()

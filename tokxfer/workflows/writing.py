@@ -49,7 +49,7 @@ def write_transplant(
         plan.base.config,
         vocab_size=plan.size,
         roles=roles,
-        tied=plan.base.embeddings.tied,
+        tied=None if plan.base.embeddings.headless else plan.base.embeddings.tied,
         ids=new_ids,
     )
     generation = rewrite_generation_config(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tokxfer.checkpoints.agreement import SAMPLES
 from tokxfer.checkpoints.loading import load_tokenizer, load_with_report, quiet_transformers
 from tokxfer.checkpoints.sizes import format_size
-from tokxfer.checkpoints.skeletons import load_config, model_class
+from tokxfer.checkpoints.skeletons import is_headless, load_config, model_class
 from tokxfer.checkpoints.soundness.inspection import Inspection, Unsound
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def check_round_trip(inspection: Inspection) -> str:
         raise Unsound(f"{len(missing)} tensor(s) would be random, such as {missing[0]}.")
     tokenizer = load_tokenizer(path, trust_remote_code=trust)
     model.eval()
+    if is_headless(model):
+        return f"{text} {_check_states(model, tokenizer)}"
     return f"{text} {_check_forward(model, tokenizer)}"
 
 
@@ -93,6 +95,18 @@ def _check_forward(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
     return "The forward pass is finite" + (
         "; generate stops on eos." if stops else "; no eos to stop on."
     )
+
+
+def _check_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> str:
+    """The same for a model without a head, which writes nothing."""
+    import torch
+
+    ids = tokenizer(SAMPLES[0])["input_ids"][:12]
+    with torch.no_grad(), quiet_transformers():
+        states = model(torch.tensor([ids])).last_hidden_state
+    if not torch.isfinite(states).all():
+        raise Unsound("The forward pass gives numbers that are not finite.")
+    return "The forward pass is finite; there is no head that could write."
 
 
 def _stop_ids(model: PreTrainedModel) -> list[int]:

@@ -124,6 +124,8 @@ def check_tying(inspection: Inspection) -> str:
     """Point 3: tied or not on purpose, and a tied matrix stored once."""
     located = inspection.located
     inner, outer, _ = located.stored
+    if not located.parameters[1]:
+        return f"No head: {inner} is the only matrix."
     if not located.tied:
         if outer is None:
             raise Unsound(
