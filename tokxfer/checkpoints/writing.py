@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 DEFAULT_SHARD_SIZE = 5 * 10**9
+_SENTENCE = re.compile(
+    r"modules\.json|config_sentence_transformers\.json|sentence_\w+_config\.json"
+)
 _CARRIED = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
 
@@ -43,8 +47,9 @@ def write_model(
     """Write config, generation config and weights of a model whose vocabulary was replaced.
 
     Every tensor of the source but the replaced ones passes through as raw bytes, or converted when
-    `dtype` is given; stored copies of a tied matrix are left out. Licence files, and what a
-    multimodal or remote-code model needs beside its weights, are copied. The tokenizer is not.
+    `dtype` is given; stored copies of a tied matrix are left out. Licences are copied, and what
+    multimodal models, remote-code models and sentence encoders need beside their weights. The
+    tokenizer is not.
 
     Args:
         source: The base model.
@@ -114,12 +119,38 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def copy_companions(source: ModelFolder, target: Path) -> None:
-    """Copy licences, processors of multimodal models, and the code of remote-code models."""
+    """Copy licences, processors, the code of remote-code models, and modules of encoders."""
     for entry in sorted(source.path.iterdir()):
         code = entry.suffix == ".py" and "auto_map" in source.config
         licence = entry.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE"))
         if entry.is_file() and (code or licence or entry.name in _CARRIED):
             shutil.copyfile(entry, target / entry.name)
+    for name in sentence_files(source.path):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.path / name, target / name)
+
+
+def sentence_files(folder: Path) -> list[Path]:
+    """What sentence-transformers reads beside a model, as paths within the folder.
+
+    Its list of modules, settings such as `max_seq_length`, and the folders of the other modules
+    (pooling, dense layers), which do not depend on the tokenizer. Pickled weights stay behind where
+    there are safetensors.
+    """
+    if not (folder / "modules.json").is_file():
+        return []
+    found = [Path(entry.name) for entry in folder.iterdir() if _SENTENCE.fullmatch(entry.name)]
+    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
+        part = folder / str(module.get("path", ""))
+        inside = part.is_dir() and folder.resolve() in part.resolve().parents
+        files = sorted(part.rglob("*")) if inside else []
+        safe = any(file.suffix == ".safetensors" for file in files)
+        found += [
+            file.relative_to(folder)
+            for file in files
+            if file.is_file() and not (safe and file.suffix == ".bin")
+        ]
+    return found
 
 
 def _plan(source: ModelFolder, name: str, new: Tensor | None, dtype: torch.dtype | None) -> Planned:
