@@ -27,7 +27,7 @@ FORMULAS: list[tuple[object, Weights]] = [
 
 
 def by_formula(problem: Problem, token: int, weights: Weights) -> torch.Tensor:
-    ids = problem.base.pieces(problem.donor.tokens[token])
+    ids = problem.base.readings([problem.donor.tokens[token]])[0]
     if not ids:
         return ordinary_mean(problem)
     counts = torch.tensor(weights([problem.base.tokens[piece] for piece in ids]))
@@ -59,7 +59,7 @@ def test_asymmetric_input_rows_have_the_mean_norm_and_the_direction_of_the_mean(
     rows = rebuilt(problem, Asymmetric())
     for token in problem.missing.tolist():
         expected = by_formula(problem, token, lambda pieces: [1.0 for _ in pieces])
-        if problem.base.pieces(problem.donor.tokens[token]):
+        if problem.base.readings([problem.donor.tokens[token]])[0]:
             expected = expected * mean_norm(problem) / expected.norm()
         torch.testing.assert_close(rows[token], expected, rtol=1e-4, atol=1e-5)
 

@@ -64,7 +64,7 @@ def likeness(left: bytes, right: bytes) -> float:
 
 
 def local_row(problem: Problem, token: bytes, temperature: float) -> torch.Tensor | None:
-    ids = problem.base.pieces(token)
+    ids = problem.base.readings([token])[0]
     if not ids:
         return None
     pieces = [problem.base.tokens[piece] for piece in ids]
@@ -143,7 +143,9 @@ def test_hybrid_rows_mix_pieces_and_the_nearest_tokens(base: str, donor: str, ma
 def test_a_share_of_nothing_is_local_and_of_everything_global() -> None:
     problem = posed("unigram", "byte_level")
     local, near = rebuilt(problem, TokenAdaptLocal()), rebuilt(problem, TokenAdaptGlobal())
-    spelled = [t for t in problem.missing.tolist() if problem.base.pieces(problem.donor.tokens[t])]
+    spelled = [
+        t for t in problem.missing.tolist() if problem.base.readings([problem.donor.tokens[t]])[0]
+    ]
     torch.testing.assert_close(
         rebuilt(problem, TokenAdaptHybrid(share=0.0))[spelled], local[spelled]
     )

@@ -169,6 +169,79 @@ def test_added_tokens_are_pieces_under_their_own_ids(tmp_path: Path) -> None:
     assert known.pieces(b"a    b") == [0, 4, 1]
 
 
+def read(known: ByteVocabulary, text: str) -> list[str]:
+    return [known.names[piece] for piece in known.readings([text.encode()])[0]]
+
+
+def uncased(tmp_path: Path) -> ByteVocabulary:
+    """BERT's kind of WordPiece over a few words."""
+    names = [
+        "[UNK]",
+        "the",
+        "don",
+        "t",
+        ".",
+        "'",
+        "cafe",
+        "ing",
+        "中",
+        "##ing",
+        "##t",
+        "##.",
+        "##'",
+    ]
+    content = content_of("word_piece") | {"added_tokens": [], "post_processor": None}
+    content["model"]["vocab"] = {name: place for place, name in enumerate(names)}
+    return read_vocabulary(write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("token", "names"),
+    [
+        (" The", ["the"]),
+        (" Café", ["cafe"]),
+        ("ING", ["##ing"]),
+        (" don't", ["don", "'", "t"]),
+        (".", ["."]),
+        ("...", [".", ".", "."]),
+        ("ing.", ["##ing", "."]),
+        ("中t", ["中", "t"]),
+        (" xyz", []),
+        ("\n", []),
+    ],
+)
+def test_an_uncased_word_piece_vocabulary_reads_what_it_would_in_a_text(
+    tmp_path: Path, token: str, names: list[str]
+) -> None:
+    known = uncased(tmp_path)
+    assert read(known, token) == names
+    inside = known.encode(f"don{token}")[1:] if token[0].isalpha() and token.isascii() else None
+    assert inside is None or [known.names[piece] for piece in inside] == names
+
+
+def test_bytes_that_are_no_text_are_read_as_nothing_by_words(tmp_path: Path) -> None:
+    assert uncased(tmp_path).readings([b"\xe2\x80", b""]) == [[], []]
+
+
+@pytest.mark.parametrize("name", ["byte_level", "sentencepiece_bpe", "gemma"])
+def test_a_vocabulary_that_changes_no_text_reads_its_pieces(name: str) -> None:
+    known, other = vocabulary(name), vocabulary("unigram")
+    assert known.readings(other.tokens) == known.pieces_batch(other.tokens)
+
+
+def test_a_normalizer_is_applied_before_pieces_are_sought(tmp_path: Path) -> None:
+    content = content_of("unigram")
+    steps = [
+        {"type": "NFKC"},
+        {"type": "Lowercase"},
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+    ]
+    content["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    known = read_vocabulary(write(tmp_path, content))
+    assert read(known, " THE") == [known.names[i] for i in known.encode("the")] == ["▁the"]
+    assert known.readings(["ﬁ".encode()])[0] == known.pieces(b"fi")
+
+
 def test_many_tokens_have_the_pieces_of_each() -> None:
     known, other = vocabulary("gemma"), vocabulary("byte_level")
     assert known.pieces_batch(other.tokens) == [known.pieces(token) for token in other.tokens]

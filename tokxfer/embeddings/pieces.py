@@ -26,8 +26,9 @@ def pieces_map(problem: Problem, donor_ids: Sequence[int], weigh: Weigh = unifor
     """Weighted means of the pieces of some donor ids, one row each, over the base's rows.
 
     Pieces are those of the *bytes*: a token with a leading space is split at a word's start, one
-    without gets no dummy prefix, incomplete UTF-8 goes through byte tokens. A token that the base
-    cannot spell is of origin MEAN.
+    without gets no dummy prefix, incomplete UTF-8 goes through byte tokens. They are read as the
+    base reads text: lower-cased where its tokenizer does that. A token that the base cannot spell
+    is of origin MEAN.
 
     Args:
         problem: One matrix's problem.
@@ -52,7 +53,7 @@ def pieces_of(problem: Problem, donor_ids: Sequence[int]) -> list[list[int]]:
     found = (
         [in_two(problem.base, token) for token in spelled]
         if problem.hidden
-        else problem.base.pieces_batch(spelled)
+        else problem.base.readings(spelled)
     )
     return [[piece for piece in pieces if piece < len(problem.base_rows)] for pieces in found]
 
@@ -63,8 +64,8 @@ def in_two(vocabulary: ByteVocabulary, spelled: bytes) -> list[int]:
     The best have the fewest pieces; among those, the longest first part.
     """
     cuts = range(len(spelled) - 1, 0, -1)
-    lefts = vocabulary.pieces_batch([spelled[:cut] for cut in cuts])
-    rights = vocabulary.pieces_batch([spelled[cut:] for cut in cuts])
+    lefts = vocabulary.readings([spelled[:cut] for cut in cuts])
+    rights = vocabulary.readings([spelled[cut:] for cut in cuts])
     whole = [a + b for a, b in zip(lefts, rights, strict=True) if a and b]
     return min(whole, key=len, default=[])
 

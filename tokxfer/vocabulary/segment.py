@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tokxfer.vocabulary.changes import changed, changing, words_of
 from tokxfer.vocabulary.spelling import LATIN1_TO_CHARACTER, replaces
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Segmenter:
         # WordPiece itself takes the longest tokens from the left, so no tokenizer is needed.
         self.inside = None if vocabulary.spelling.continuation else inside_text(vocabulary)
         self.renumbered = self.renumber_added() if self.inside is not None else {}
+        self.changes = changing(vocabulary)
         self.text_of = {token: vocabulary.tokens[token] for token in vocabulary.text_ids.tolist()}
 
     def renumber_added(self) -> dict[int, int]:
@@ -50,6 +52,24 @@ class Segmenter:
         if self.joined(pieces) == spelled:
             return pieces
         return self.longest_tokens(spelled)
+
+    def read(self, spelled: bytes) -> list[int]:
+        """Ids that the bytes become inside a text that the tokenizer may change first, or []."""
+        if self.changes is None:
+            return self.segment(spelled)
+        try:
+            text = spelled.decode()
+        except UnicodeDecodeError:
+            return self.segment(spelled)
+        if not self.vocabulary.spelling.continuation:
+            return self.segment(changed(self.changes, text).encode()) or self.segment(spelled)
+        pieces: list[int] = []
+        for word, starts in words_of(self.changes, text):
+            found = self.longest_tokens((" " * starts + word).encode())
+            if not found:
+                return self.segment(spelled)
+            pieces += found
+        return pieces
 
     def joined(self, pieces: list[int]) -> bytes | None:
         """The bytes of some ids; None if one of them is not of text."""

@@ -204,6 +204,15 @@ class ByteVocabulary:
         """`pieces` of many tokens."""
         return [self._segmenter.segment(token) for token in spelled]
 
+    def readings(self, spelled: Sequence[bytes]) -> list[list[int]]:
+        """What this vocabulary reads in each token's bytes, as inside a text; [] for nothing.
+
+        Like `pieces`, but after the changes that the tokenizer makes to text: in an uncased
+        vocabulary " The" becomes the pieces of " the". A WordPiece vocabulary reads word by word,
+        so that "don't" holds the marks and words that texts hold, and not "##'".
+        """
+        return [self._segmenter.read(token) for token in spelled]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ByteVocabulary):
             return NotImplemented
