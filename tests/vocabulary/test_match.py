@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 
 from tests.families import byte_level, gemma, sentencepiece_bpe
-from tests.vocabulary.vocabularies import NAMES, PAIRS, added, small_bpe, vocabulary, write
+from tests.vocabulary.vocabularies import (
+    NAMES,
+    PAIRS,
+    added,
+    content_of,
+    small_bpe,
+    vocabulary,
+    write,
+)
 from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary, Kind, MatchKind, match, read_vocabulary, twins_of
 
@@ -43,11 +52,26 @@ def test_a_match_is_what_comparing_all_bytes_finds(base: str, donor: str) -> Non
     one, other = vocabulary(base), vocabulary(donor)
     matched = match(one, other)
     known = {one.tokens[i] for i in range(one.size) if one.kinds[i] in ORDINARY}
+
+    def is_mark(token: int) -> bool:
+        """Whether BERT makes a word of this text wherever it stands, and this vocabulary has it."""
+        text = other.tokens[token].decode(errors="replace")
+        alone = len(text) == 1 and (
+            unicodedata.category(text)[0] == "P"
+            or unicodedata.name(text, "").startswith("CJK UNIFIED")
+            or text in "$+<=>^`|~"
+        )
+        return alone and base == "word_piece" and f" {text}".encode() in known
+
     wanted = {other.tokens[i] for i in range(other.size) if other.kinds[i] in ORDINARY}
     assert matched.shared == len(known & wanted)
     assert matched.coverage == len(known & wanted) / len(wanted)
     for token in range(other.size):
-        if other.kinds[token] in ORDINARY and other.tokens[token] in known:
+        if other.kinds[token] in ORDINARY and is_mark(token):
+            assert matched.how[token] == MatchKind.BYTES
+            expected = other.tokens[token] if base == donor else b" " + other.tokens[token]
+            assert one.tokens[matched.base_ids[token]] == expected
+        elif other.kinds[token] in ORDINARY and other.tokens[token] in known:
             assert matched.how[token] == MatchKind.BYTES
             assert one.tokens[matched.base_ids[token]] == other.tokens[token]
             assert one.kinds[matched.base_ids[token]] in ORDINARY
@@ -273,3 +297,21 @@ def test_twins_that_the_base_has_too_keep_their_rows() -> None:
 def test_other_ways_with_twins_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot be"):
         match(vocabulary("gemma"), vocabulary("gemma"), twins="drop")
+
+
+def test_a_mark_takes_the_row_of_the_word_that_bert_makes_of_it_not_that_of_a_words_inside(
+    tmp_path: Path,
+) -> None:
+    names = ["[UNK]", ".", "##.", "中", "##中", "a", "##a"]
+    content = content_of("word_piece") | {"added_tokens": [], "post_processor": None}
+    content["model"]["vocab"] = {name: place for place, name in enumerate(names)}
+    base = read_vocabulary(write(tmp_path / "base", content))
+    assert base.standing == {b".": 1, "中".encode(): 3}
+    donor = {".": 0, "Ġ.": 1, "ä¸Ń": 2, "a": 3, "Ġa": 4}
+    donor_vocabulary = read_vocabulary(write(tmp_path / "donor", small_bpe(donor)))
+    assert match(base, donor_vocabulary).base_ids.tolist() == [1, 1, 3, 6, 5]
+    assert match(base, base).base_ids.tolist()[1:] == [1, 2, 3, 4, 5, 6]
+
+
+def test_only_word_piece_vocabularies_have_marks_that_stand_alone() -> None:
+    assert all(not vocabulary(name).standing for name in NAMES if name != "word_piece")

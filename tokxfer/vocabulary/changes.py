@@ -73,3 +73,20 @@ def words_of(steps: Tokenizer, text: str) -> list[tuple[str, bool]]:
         return [(word, True) for word in words]
     first, rest = words[0].removeprefix(inside), [(word, True) for word in words[1:]]
     return [(first, False), *rest] if first else rest
+
+
+def standing_marks(vocabulary: ByteVocabulary) -> dict[bytes, int]:
+    """Single characters that begin a word in a vocabulary, and are cut off from what precedes."""
+    steps = changing(vocabulary)
+    if steps is None:
+        return {}
+    single = {
+        vocabulary.tokens[token][1:].decode(): token
+        for token in reversed(vocabulary.text_ids.tolist())
+        if vocabulary.tokens[token][:1] == b" " and len(vocabulary.tokens[token]) <= 5
+    }
+    return {
+        text.encode(): token
+        for text, token in single.items()
+        if len(text) == 1 and words_of(steps, text) == [(text, True)]
+    }

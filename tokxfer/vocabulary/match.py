@@ -68,9 +68,11 @@ class Match:
 def match(base: ByteVocabulary, donor: ByteVocabulary, *, twins: str = "copy") -> Match:
     """Line a donor's ids up with a base's.
 
-    Of several base ids with the same bytes a donor id takes the one of the same spelling, else of
-    the same kind, else the one that text becomes. A special token takes its counterpart by role;
-    without one, the token of the same text. A gap takes the row of the same gap.
+    A mark that the base always cuts off counts as having the bytes of its text, too (see
+    `ByteVocabulary.standing`). Of several base ids with the same bytes a donor id takes the one of
+    the same spelling, else of the same kind, else the one that text becomes. A special token takes
+    its counterpart by role; without one, the token of the same text. A gap takes the row of the
+    same gap.
 
     Args:
         base: The base's vocabulary.
@@ -88,6 +90,8 @@ def match(base: ByteVocabulary, donor: ByteVocabulary, *, twins: str = "copy") -
     how = np.zeros(donor.size, dtype=np.uint8)
     for token in donor.text_ids.tolist():
         candidates = base.ids_of(donor.tokens[token])
+        if donor.tokens[token] in base.standing:
+            candidates = (base.standing[donor.tokens[token]], *candidates)
         if candidates:
             base_ids[token] = twin(base, candidates, donor.names[token], donor.kinds[token])
             how[token] = MatchKind.BYTES

@@ -175,6 +175,17 @@ class ByteVocabulary:
         """All ids of text that stand for these bytes, the one that text becomes first."""
         return self.by_bytes.get(spelled, ())
 
+    @cached_property
+    def standing(self) -> Mapping[bytes, int]:
+        """The ids of marks that are words of their own whatever precedes them, by their text.
+
+        BERT's tokenizers cut off every punctuation mark and ideograph: "." is the token that is
+        written ".", though its bytes as a word's start are " .", and "##." never occurs.
+        """
+        from tokxfer.vocabulary.changes import standing_marks
+
+        return standing_marks(self) if self.spelling.continuation else {}
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without the special tokens that a post-processor would add."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
