@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer
 
 import tokxfer as tx
 from tests.tiny import Tiny
 from tests.workflows.transplants import json_of, same_bits, tensors_of
+from tokxfer.errors import UnsupportedError
 
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -114,3 +116,96 @@ def sentence_encoder(tiny: Tiny) -> Path:
     ):
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+FRAMES = {
+    "bytebpe": (["<|endoftext|>", "", "[SEP]"], {"[PAD]", "[SEP]"}),
+    "spbpe": (["<s>", "", "</s>"], {"[PAD]"}),
+    "unigram": (["<s>", "", "</s>"], set()),
+    "wordpiece": (["[CLS]", "", "[SEP]"], set()),
+}
+
+
+@pytest.mark.parametrize("family", FRAMES)
+@pytest.mark.parametrize("bare", [True, False])
+def test_texts_of_an_encoder_keep_their_frame(tiny: Tiny, family: str, bare: bool) -> None:
+    base, out = tiny.model("bert"), tiny.fresh()
+    donor = tiny.tokenizer(family, size=400, bare=bare)
+    report = tx.transplant(base, donor, out, method="subword")
+    tokenizer, plain = AutoTokenizer.from_pretrained(out), Tokenizer.from_file(file_of(donor))
+    text = ["The quick brown fox", "runs on"]
+    inside = [plain.encode(part, add_special_tokens=False).ids for part in text]
+    frame, added = FRAMES[family]
+    first, last = (tokenizer.convert_tokens_to_ids(frame[place]) for place in (0, 2))
+    found = tokenizer(text[0])
+    assert found["input_ids"] == [first, *inside[0], last]
+    both = tokenizer(*text)
+    assert both["input_ids"] == [first, *inside[0], last, *inside[1], last]
+    assert set(tokenizer.get_vocab()) - set(plain.get_vocab()) == added
+    old = tx.ByteVocabulary.from_file(base)
+    before, after = tensors_of(base)[WORDS], tensors_of(out)[WORDS]
+    for token, role in ((first, "cls"), (last, "sep"), (tokenizer.pad_token_id, "pad")):
+        assert torch.equal(after[token], before[old.roles[role]])
+    assert tokenizer(text, padding=True)["attention_mask"][1][-1] == 0
+    told = " ".join(report.warnings)
+    assert ("Added to the tokenizer" in told) == bool(added)
+    assert all(name in told for name in added)
+
+
+def test_types_of_two_texts_are_the_bases(tiny: Tiny) -> None:
+    base, out = tiny.copy(tiny.model("bert")), tiny.fresh()
+    content = json_of(base, "tokenizer.json")
+    for item in content["post_processor"]["pair"][3:]:
+        next(iter(item.values()))["type_id"] = 1
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    tx.transplant(base, tiny.tokenizer("unigram"), out, method="subword")
+    found = AutoTokenizer.from_pretrained(out)("the dog", "the fox", return_token_type_ids=True)
+    kinds, ids = found["token_type_ids"], found["input_ids"]
+    end = ids.index(ids[-1])
+    assert kinds == [0] * (end + 1) + [1] * (len(ids) - end - 1)
+
+
+def test_a_base_without_a_frame_takes_the_donors_away(tiny: Tiny) -> None:
+    base, out = tiny.copy(tiny.model("bert")), tiny.fresh()
+    content = json_of(base, "tokenizer.json") | {"post_processor": None}
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    tx.transplant(base, tiny.tokenizer("spbpe"), out, method="subword")
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert tokenizer("the dog")["input_ids"] == tokenizer.encode(
+        "the dog", add_special_tokens=False
+    )
+
+
+def test_a_causal_model_keeps_the_donors_frame(tiny: Tiny) -> None:
+    base, out = tiny.model("llama", tokenizer="wordpiece"), tiny.fresh()
+    tx.transplant(base, tiny.tokenizer("bytebpe"), out, method="subword")
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert "[SEP]" not in tokenizer.get_vocab()
+
+
+def test_a_framed_tokenizer_of_the_donors_own_rows(tiny: Tiny) -> None:
+    """Tokens that were added have no row in the donor, and are learnt from by no method."""
+    base, donor, out = tiny.model("bert"), tiny.model("llama", tied=False), tiny.fresh()
+    report = tx.transplant(base, donor, out, method="omp")
+    assert report.rows["input"]["role"] == 3
+    assert report.rows["input"]["omp"] > 10
+
+
+def test_a_model_that_counts_positions_from_its_padding_must_keep_that_id(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    import transformers
+
+    base = tiny.copy(tiny.model("bert"))
+    config = json_of(base, "config.json") | {
+        "model_type": "roberta", "architectures": ["RobertaModel"], "pad_token_id": 0,
+    }  # fmt: skip
+    (base / "config.json").write_text(json.dumps(config))
+    donor = tiny.tokenizer("unigram")  # its pad is 1
+    with pytest.raises(UnsupportedError, match=r"counts positions from its padding token \(id 0\)"):
+        tx.transplant(base, donor, tmp_path / "out", method="subword")
+    assert transformers.AutoModel.from_pretrained(base) is not None
+
+
+def file_of(donor: Path) -> str:
+    return str(donor / "tokenizer.json")

@@ -42,6 +42,8 @@ class EmbeddingLayout:
         other: Every other tensor whose shape depends on the vocabulary, or may.
         redundant: Stored copies of the tied matrix, which are not written again.
         architecture: The class that the plain Auto class gives.
+        counted_from: The id of padding from which positions are counted, as in RoBERTa; None where
+            they do not depend on ids.
     """
 
     input: str
@@ -53,6 +55,7 @@ class EmbeddingLayout:
     other: tuple[str, ...] = ()
     redundant: tuple[str, ...] = ()
     architecture: str = ""
+    counted_from: int | None = None
 
     @property
     def headless(self) -> bool:
@@ -167,6 +170,7 @@ def find_layout(folder: ModelFolder) -> EmbeddingLayout:
         other=tuple(sorted(grown | unnamed)),
         redundant=(outer,) if tied and outer and outer != inner else (),
         architecture=type(found.model).__name__,
+        counted_from=_padding_of_positions(found.model),
     )
 
 
@@ -229,6 +233,16 @@ def _weight_name(model: PreTrainedModel, module: Any) -> str:
         if each is module:
             return f"{name}.weight"
     raise UnsupportedError(f"{type(model).__name__} does not hold its own embeddings.", CAUSAL_ONLY)
+
+
+def _padding_of_positions(model: PreTrainedModel) -> int | None:
+    """The padding id of a table of positions: such a model counts positions from it."""
+    inner = model.get_input_embeddings()
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if module is not inner and name.endswith("position_embeddings") and padding is not None:
+            return int(padding)
+    return None
 
 
 def _names_of(model: PreTrainedModel) -> dict[int, list[str]]:

@@ -30,6 +30,7 @@ from tokxfer.vocabulary import (
 )
 from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
+from tokxfer.workflows.framing import Framed, frame_donor
 from tokxfer.workflows.matrices import check_donor, check_vocabularies
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".gguf")
@@ -64,6 +65,7 @@ class Plan:
         corpus: The text that the method is fitted on; None where it is not.
         digits: How the donor's tokenizer came to cut numbers as the base's does; None where that
             was not asked for.
+        framed: The donor's tokenizer within the base's frame, where that changes it.
     """
 
     base: ModelFolder
@@ -89,6 +91,7 @@ class Plan:
     trust_undertrained: bool = False
     corpus: TextCorpus | None = None
     digits: KeptDigits | None = None
+    framed: Framed | None = None
 
     @property
     def base_name(self) -> str:
@@ -194,6 +197,17 @@ def plan_transplant(
     matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
     refuse_other(base_folder)
+    framed = None
+    if base_folder.embeddings.headless:
+        file = donor_path / "tokenizer.json" if donor_path.is_dir() else donor_path
+        framed = frame_donor(
+            base_vocabulary, donor_vocabulary, file, counterparts(matched),
+            None if kept is None else kept.content,
+        )  # fmt: skip
+    if framed is not None:
+        donor_vocabulary = framed.vocabulary
+        matched = match(base_vocabulary, donor_vocabulary, twins=twins)
+    refuse_padding(base_folder, donor_vocabulary)
     text_encoder = open_encoder(
         chosen, encoder, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
@@ -222,6 +236,7 @@ def plan_transplant(
         trust_undertrained=trust_undertrained,
         corpus=corpus,
         digits=kept,
+        framed=framed,
     )
 
 
@@ -250,6 +265,21 @@ def refuse_other(base: ModelFolder) -> None:
             f"{base.name} has other tensors with a row per token ({', '.join(other)}), which "
             "would keep the meaning of the old vocabulary.",
             "Give a model whose only such tensors are its embeddings and its head.",
+        )
+
+
+def refuse_padding(base: ModelFolder, new: ByteVocabulary) -> None:
+    """Raise if a model counts positions from the id of padding, and that id would be another's.
+
+    Raises:
+        UnsupportedError: The positions of all tokens would move.
+    """
+    counted = base.embeddings.counted_from
+    if counted is not None and new.roles.get("pad") != counted:
+        raise UnsupportedError(
+            f"{base.name} counts positions from its padding token (id {counted}), which is "
+            f"{new.roles.get('pad', 'missing')} in the donor.",
+            f"Give a donor whose padding token has id {counted}.",
         )
 
 

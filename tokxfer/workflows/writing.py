@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def write_transplant(
     written = write_tokenizer(
         plan.donor_path,
         folder,
-        content=None if plan.digits is None else plan.digits.content,
+        content=new_content(plan),
         roles=roles,
         max_length=plan.base.max_length,
         trust_remote_code=plan.trust_remote_code,
@@ -81,6 +82,12 @@ def write_transplant(
     maps = {matrix: assembly.map for matrix, assembly in rebuilt.assemblies.items()}
     checks = check_result(plan, folder, maps)
     return make_report(plan, rebuilt, checks, warnings)
+
+
+def new_content(plan: Plan) -> Mapping[str, Any] | None:
+    """What `tokenizer.json` becomes where it is not the donor's own; a frame comes last."""
+    changed = plan.framed or plan.digits
+    return None if changed is None else changed.content
 
 
 def new_tensors(plan: Plan, rebuilt: Rebuilt) -> dict[str, torch.Tensor]:
@@ -170,7 +177,7 @@ def stop_ids(plan: Plan) -> dict[str, list[int]]:
 
 def tokenizer_warnings(plan: Plan, written: WrittenTokenizer) -> list[str]:
     """What the new tokenizer lacks of what the donor's configs promise, or of what the base had."""
-    warnings = []
+    warnings = [] if plan.framed is None else [plan.framed.told]
     if written.dropped:
         warnings.append(
             f"Left out, since tokenizer.json of {plan.donor_name} lacks them: "
