@@ -27,7 +27,7 @@ def changing(vocabulary: ByteVocabulary) -> Tokenizer | None:
     words = vocabulary.source.pre_tokenizer if vocabulary.spelling.continuation else None
     if normalizer is None and words is None:
         return None
-    content = {
+    content: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [],
         "normalizer": normalizer,

@@ -60,7 +60,7 @@ def frame_donor(
         None where the donor's own tokenizer does that already.
     """
     ids = {name: token for token, name in enumerate(base.names)}
-    frames = [around(base.tokenizer, texts) for texts in TEXTS]
+    frames = [around(base.tokenizer, *texts) for texts in TEXTS]
     roles = {role: token for role, token in base.roles.items() if role in ("cls", "sep", "pad")}
     needed = [ids[name] for items in frames for name, _ in items if name]
     needed = list(dict.fromkeys([*needed, *(i for role, i in roles.items() if role == "pad")]))
@@ -70,7 +70,7 @@ def frame_donor(
         for token in needed
     }
     frames = [[(called.get(name, name), kind) for name, kind in items] for items in frames]
-    same = frames == [around(donor.tokenizer, texts) for texts in TEXTS]
+    same = frames == [around(donor.tokenizer, *texts) for texts in TEXTS]
     if same and not added:
         return None
     content = dict(rewritten or json.loads(file.read_text(encoding="utf-8")))
@@ -91,9 +91,9 @@ def frame_donor(
     return Framed(content, new, " ".join(told))
 
 
-def around(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Place]:
+def around(tokenizer: Tokenizer, text: str, second: str | None = None) -> list[Place]:
     """What a tokenizer puts around one text or two: special tokens by name, "" for a text."""
-    encoding = tokenizer.encode(*texts)
+    encoding = tokenizer.encode(text, second)
     found: list[Place] = []
     last = None
     places = zip(encoding.sequence_ids, encoding.tokens, encoding.type_ids, strict=True)

