@@ -75,6 +75,23 @@ def test_a_sentence_encoder_keeps_its_pooling_and_its_length(tiny: Tiny, tmp_pat
     assert (after.encode(texts) == before.encode(texts)).all()
 
 
+@pytest.mark.parametrize(
+    ("sentences", "library", "task"),
+    [
+        (True, "sentence-transformers", "sentence-similarity"),
+        (False, "transformers", "feature-extraction"),
+    ],
+)
+def test_the_card_of_an_encoder_says_what_loads_it(
+    tiny: Tiny, tmp_path: Path, sentences: bool, library: str, task: str
+) -> None:
+    base = sentence_encoder(tiny) if sentences else tiny.model("bert")
+    tx.transplant(base, tiny.tokenizer("unigram"), tmp_path / "out", method="subword")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"library_name: {library}\n" in card
+    assert f"pipeline_tag: {task}\n" in card
+
+
 def test_weights_of_modules_are_carried_but_pickles_are_not(tiny: Tiny, tmp_path: Path) -> None:
     base = sentence_encoder(tiny)
     dense = base / "2_Dense"

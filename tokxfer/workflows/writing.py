@@ -125,6 +125,7 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         "rows": counts,
         "digits_differ": plan.match.digits_differ,
         "digits_kept": None if plan.digits is None else plan.digits.sentence(),
+        **kind_of(plan),
     }
     conflict = write_card(folder, facts, {"base": base_licence, "donor": donor_licence})
     write_manifest(
@@ -167,6 +168,15 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
         warnings.append(f"No counterpart in the base, so the mean row: {names}.")
     return warnings
+
+
+def kind_of(plan: Plan) -> dict[str, str]:
+    """The library that loads the result, and its task, as the hub calls them."""
+    if not plan.base.embeddings.headless:
+        return {"library": "transformers", "task": "text-generation"}
+    if (plan.base.path / "modules.json").is_file():
+        return {"library": "sentence-transformers", "task": "sentence-similarity"}
+    return {"library": "transformers", "task": "feature-extraction"}
 
 
 def stop_ids(plan: Plan) -> dict[str, list[int]]:
