@@ -97,12 +97,12 @@ def around(tokenizer: Tokenizer, text: str, second: str | None = None) -> list[P
     found: list[Place] = []
     last = None
     places = zip(encoding.sequence_ids, encoding.tokens, encoding.type_ids, strict=True)
-    for text, name, kind in places:
-        if text is None:
+    for sequence, name, kind in places:
+        if sequence is None:
             found.append((name, kind))
-        elif text != last:
+        elif sequence != last:
             found.append(("", kind))
-        last = text
+        last = sequence
     return found
 
 
