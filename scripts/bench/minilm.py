@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tables import markdown_table, replace_block
 
-from tokxfer.embeddings import REGISTRY, uses_donor_weights
+from tokxfer.embeddings import REGISTRY, build_method, uses_donor_weights
 from tokxfer.errors import TokxferError
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.planning import Plan, plan_transplant
@@ -34,6 +34,7 @@ from tokxfer.workflows.transplant import compute, transplant
 
 ROOT = Path(__file__).resolve().parents[2]
 DONORS = ("english-bytebpe", "english-unigram", "gpt2", "llama2", "xlmr-unigram-de-50k")
+PLAIN = "subword-uniform"
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n+")
 RESAMPLES = 100
 Vectors = np.ndarray[Any, np.dtype[np.float64]]
@@ -159,7 +160,7 @@ class Bench:
     def donor(self, name: str, path: Path, methods: Sequence[str]) -> tuple[list[Row], list[str]]:
         """Every method on one donor: one folder is written, others put their rows into it."""
         out = self.folder / name
-        transplant(self.base, path, out, method="subword", device="cpu", seed=self.seed)
+        transplant(self.base, path, out, method=PLAIN, device="cpu", seed=self.seed)
         model = load(out)
         rows: list[Row] = []
         skipped: list[str] = []
@@ -176,7 +177,7 @@ class Bench:
             counts = rebuilt.assemblies["input"].map.counts()
             rows.append(self.row(name, method, model, rows=counts, seconds=seconds))
             say(rows[-1])
-            if method == "subword":
+            if method == PLAIN:
                 rows += self.variants(name, path, model, plan, counts)
         put(model, noise(self.base, len(model[0].auto_model.get_input_embeddings().weight)))
         rows.append(self.row(name, "*every row random*", model))
@@ -185,7 +186,7 @@ class Bench:
     def variants(
         self, name: str, path: Path, model: Any, plan: Plan, counts: dict[str, int]
     ) -> list[Row]:
-        """`subword` with the donor's own frame, and with texts lower-cased first."""
+        """The plain method with the donor's own frame, and with texts lower-cased first."""
         from tokenizers import Tokenizer, processors
 
         found = []
@@ -195,10 +196,10 @@ class Bench:
         own = Tokenizer.from_file(str(file)).post_processor
         if plan.framed is not None and "frame" in plan.framed.told:
             fast.post_processor = own or processors.TemplateProcessing(single="$A", pair="$A $B")
-            found.append(self.row(name, "subword, the donor's frame", model, rows=counts))
+            found.append(self.row(name, f"{PLAIN}, the donor's frame", model, rows=counts))
             fast.post_processor = framed
         lower = [sentence.lower() for sentence in self.sentences]
-        found.append(self.row(name, "subword, lower-cased", model, rows=counts, texts=lower))
+        found.append(self.row(name, f"{PLAIN}, lower-cased", model, rows=counts, texts=lower))
         for row in found:
             say(row)
         return found
@@ -298,19 +299,20 @@ def main(words: Sequence[str] | None = None, report: Callable[[str], None] = pri
     given = parser.parse_args(words)
     sentences = sentences_of(given.text, given.sentences)
     donors, skipped = find_donors(given.donors)
+    methods = [build_method(name).name for name in given.methods]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(sentences, Path(folder), given.seed)
         plain = bench.row("*none*", "MiniLM as it is, read twice", load(bench.base))
         own = Path(folder) / "own"
-        made = transplant(bench.base, bench.base, own, method="subword", device="cpu")
+        made = transplant(bench.base, bench.base, own, method=PLAIN, device="cpu")
         rows = [
             plain,
             bench.row("*its own*", "the same code", load(own), rows=dict(made.rows["input"])),
         ]
         for name, path in donors.items():
             weights = (path / "config.json").is_file()
-            able = [m for m in given.methods if weights or not uses_only_weights(m)]
-            missing = [m for m in given.methods if m not in able]
+            able = [m for m in methods if weights or not uses_only_weights(m)]
+            missing = [m for m in methods if m not in able]
             if missing:
                 skipped.append(f"{name}: {', '.join(missing)} (a bare tokenizer has no rows)")
             found, failed = bench.donor(name, path, able)

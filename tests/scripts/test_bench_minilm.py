@@ -110,10 +110,10 @@ def test_a_run_fills_the_page_and_says_what_did_not_run(bench: ModuleType, tmp_p
     for control in ("MiniLM as it is, read twice", "the same code"):
         assert rows[control]["spearman"][0] == pytest.approx(1)
         assert rows[control]["cosine"][0] == pytest.approx(1, abs=1e-6)
-    assert 0.1 < rows["subword"]["cosine"][0] < 1
-    assert rows["*every row random*"]["cosine"][0] < rows["subword"]["cosine"][0]
+    assert 0.1 < rows["subword-uniform"]["cosine"][0] < 1
+    assert rows["*every row random*"]["cosine"][0] < rows["subword-uniform"]["cosine"][0]
     assert "omp" not in rows
     written = page.read_text()
     assert "omp (a bare tokenizer has no rows)" in written
     assert "absent: not here" in written
-    assert "| **subword** |" in written
+    assert "| **subword-uniform** |" in written

@@ -293,7 +293,7 @@ def test_both_entries_give_the_same_rows(tiny: Tiny, folder: Path, tmp_path: Pat
 def test_an_encoder_for_a_method_that_has_no_use_for_it_is_refused(
     tiny: Tiny, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="'subword' needs no text encoder"):
+    with pytest.raises(UsageError, match="'subword-uniform' needs no text encoder"):
         transplant(
             tiny.model("llama"), tiny.tokenizer("unigram"), tmp_path / "o",
             method="subword", encoder=folder,
