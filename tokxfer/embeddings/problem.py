@@ -61,7 +61,7 @@ class Training:
             if (value := getattr(self, name)) < 1:
                 raise UsageError(
                     f"The option {name} is {value}; it must be 1 or more.",
-                    f"Leave it out for {getattr(type(self), name)}.",
+                    f"Leave it out for the default, {getattr(type(self), name)}.",
                 )
 
 

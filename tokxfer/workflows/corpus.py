@@ -86,6 +86,7 @@ class TextCorpus:
             "documents": len(self.documents),
             "bytes": self.bytes,
             "fingerprint": self.fingerprint,
+            "gensim": gensim_version(),
         }
 
     def token_vectors(
