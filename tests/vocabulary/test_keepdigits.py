@@ -195,6 +195,14 @@ def test_tokens_no_longer_used_and_unknown_to_the_base_are_no_tokens_of_text() -
     assert all(after.kinds[i] == Kind.UNUSED and after.tokens[i] == b"" for i in several)
 
 
+def test_a_token_of_digits_that_the_donor_never_used_is_no_token_of_text_either() -> None:
+    content = content_of("byte_level")
+    content["model"]["vocab"]["58713"] = 480
+    donor = ByteVocabulary.from_tokenizer(Tokenizer.from_str(json.dumps(content)))
+    assert 480 not in donor.encode("58713")
+    assert rewrite_digits(base("single"), donor).vocabulary.kinds[480] == Kind.UNUSED
+
+
 def test_a_learned_rule_joins_the_space_before_a_number_as_the_base_does() -> None:
     new, old = kept("learned", "byte_level_groups").vocabulary, base("learned")
     texts = [f"of {number} x" for number in NUMBERS]

@@ -117,7 +117,7 @@ def told_of_digits(kept: dict[str, Any] | None) -> str:
         return f"cut alike by both ({kept['policy']})"
     return (
         f"cut as by the base ({kept['policy']}; the donor: {kept['donor_policy']}), "
-        f"{kept['added_tokens']:,} tokens added, {kept['unused_tokens']:,} no longer used"
+        f"{kept['added_tokens']:,} tokens added, {kept['unused_tokens']:,} not used"
     )
 
 

@@ -42,7 +42,7 @@ class KeptDigits:
         policy: How the base cuts numbers, and now the donor too.
         donor_policy: How the donor did.
         added: Tokens of digits that were appended, all of them the base's.
-        unused: Tokens of digits that text no longer becomes.
+        unused: Tokens of digits that text does not become.
     """
 
     vocabulary: ByteVocabulary
@@ -69,7 +69,7 @@ class KeptDigits:
         return (
             f"The donor's tokenizer was rewritten to cut numbers as the base's does "
             f"({self.policy}; the donor itself: {self.donor_policy}): {self.added:,} tokens of "
-            f"digits added, {self.unused:,} no longer used."
+            f"digits added, {self.unused:,} not used."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def rewritten(
         digit_probe=digit_probe(content, donor.spelling),
     )
     new = dataclasses.replace(donor, names=names, tokens=tokens, kinds=kinds, source=source)
-    idle = no_longer_used(donor, new)
+    idle = idle_digits(donor, new)
     kinds[[token for token in idle if tokens[token] not in base.by_bytes]] = Kind.UNUSED
     kinds.setflags(write=False)
     tokens = tuple(b"" if kind == Kind.UNUSED else t for t, kind in zip(tokens, kinds, strict=True))
@@ -178,11 +178,11 @@ def rewritten(
     )
 
 
-def no_longer_used(donor: ByteVocabulary, new: ByteVocabulary) -> list[int]:
-    """Ids of tokens with digits that text became, at its start or inside a word, and now does not.
+def idle_digits(donor: ByteVocabulary, new: ByteVocabulary) -> list[int]:
+    """Ids of the donor's tokens with digits that text does not become, at its start or in a word.
 
-    A token that text never becomes would only take probability from those that it does, so it gets
-    no row of its own.
+    Tokens with other characters too count only if text became them before. A token that text never
+    becomes would only take probability from those that it does, so it gets no row of its own.
     """
     found = []
     for token in donor.text_ids.tolist():
@@ -191,7 +191,7 @@ def no_longer_used(donor: ByteVocabulary, new: ByteVocabulary) -> list[int]:
             continue
         texts = [before + spelled.decode(errors="replace") for before in ("", "a")]
         before, after = ([id for text in texts for id in v.encode(text)] for v in (donor, new))
-        if token in before and token not in after:
+        if token not in after and (token in before or spelled.strip().isdigit()):
             found.append(token)
     return found
 
