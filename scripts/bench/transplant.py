@@ -1,17 +1,19 @@
 """What a transplant keeps: held-out bits per byte before and after, beside mergekit's tokensurgeon.
 
-    python scripts/bench/transplant.py                                # all pairs; about an hour
+    python scripts/bench/transplant.py --jobs 2                       # all pairs; about an hour
     python scripts/bench/transplant.py --readme README.md --page docs/benchmarks.md \\
         --plot docs/plots/transplant.svg --json build/bench/transplant.json
     python scripts/bench/transplant.py --pairs stories260K:english-bytebpe --limit 4
     python scripts/bench/transplant.py --smoke --no-peer              # a minute
 
-Every transplant is one run of the tool's own command, in a process of its own that is timed from
-start to end; the same code evaluates every result. Both tools get the same k, up to a third of the
-narrower model's width. mergekit runs from its own virtual environment in build/peers, made on first
-use, at the settings that suit it best: as the folders are and with the tokenizers' classes named,
-and at its best k also with its byte matching and its filter of badly trained tokens. What has been
-measured is kept in build/bench/transplant, so that an interrupted run goes on where it stopped.
+omp and subword at their defaults, and everything of mergekit, are runs of the tool's own command,
+each in a process of its own that is timed from start to end; our other methods and settings share
+one loaded base. The same code evaluates every result. Both omps get the same k, up to a third of
+the narrower model's width. mergekit runs from its own virtual environment in build/peers, made on
+first use, every method of it at every setting: omp, subword and mean as the folders are and with
+the tokenizers' classes named, the others in whichever of the two suits it better, and omp at its
+best k also with its byte matching and its filter of badly trained tokens. What has been measured
+is kept in build/bench/transplant, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,20 +23,22 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import mergekit_naming
 import peers
 import transplant_page as pages
 from tables import replace_block
-from transplant_runs import Bench, Figures, Pair, Run, fingerprint
+from transplant_inside import Inside
+from transplant_race import Given, Naming, Told, prefetch
+from transplant_runs import Bench, Figures, Pair, Run
 
 from tokxfer.checkpoints import ModelFolder
+from tokxfer.embeddings import REGISTRY
 from tokxfer.workflows.environment import environment
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.text import read_documents
@@ -50,8 +54,17 @@ PAIRS = (
     "code-bytebpe:english-spbpe",
     "stories260K:english-bytebpe",
 )
-METHODS = ("omp", "subword", "mean", "gaussian", "zero")
-PEER_METHODS = ("omp", "subword", "mean")
+METHODS = tuple(REGISTRY)
+HEADLINE = ("omp", "subword-uniform")  # timed, each in a process of its own
+NEAREST = ("tokenadapt-global", "tokenadapt-hybrid")
+NEAR = (1, 3, 5, 10)
+PEER_FIRST = ("subword", "mean")  # raced with omp as the folders are, and with classes named
+PEER_PLAIN = ("zero", "randn", "john_hewitt", "landmark_pca")  # take no k, whatever is given
+PEER_SIZED = ("stb", "mp_rope")
+PEER_METHODS = ("omp", *PEER_FIRST, *PEER_PLAIN, *PEER_SIZED, "common_interpolation")
+SUBWORD_METHODS = ("sum", "weighted_mean", "first_last")  # beside the default, the mean
+WEIGHT_SCHEMES = ("distance_proportional", "barycentric", "least_squares")
+PEER_SIZES = (4, 16, 64)
 PEER_FLAGS = (("--byte-match", "yes"), ("--magikarp",))
 SIZES = (2, 4, 8, 16, 24, 32, 48, 64)
 
@@ -63,11 +76,11 @@ def main(arguments: list[str] | None = None) -> None:
     if not pairs:
         sys.exit("None of the pairs is there.")
     peer = None if options.no_peer else (peers.mergekit_python(), peers.MERGEKIT)
-    bench = Bench(documents, options.cache, options.threads, options.seed, peer)
-    sizes = {pair: [k for k in options.ks if k <= width(pair) // 3] for pair in pairs}
-    total = sum(count(sizes[pair], options.methods, peer is not None) for pair in pairs)
+    bench = Bench(documents, options.cache, options.threads, options.seed, peer, options.jobs)
+    given = Given.of(options)
+    total = len(pairs) * count(given, peer is not None)
     with progress_bar(total, "transplants", "run", True) as bar:
-        studies = [study(bench, pair, sizes[pair], options.methods, bar.update) for pair in pairs]
+        studies = [study(bench, pair, given, bar.update) for pair in pairs]
     document = {
         "schema_version": 1,
         "command": shlex.join(
@@ -75,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
         ),
         "seed": options.seed,
         "threads": options.threads,
+        "jobs": options.jobs,
+        "train_text": given.train and {"name": given.train.file.name, "limit": given.train.limit},
         "mergekit": None if peer is None else peers.MERGEKIT,
         "environment": environment().to_dict(),
         "text": {
@@ -96,8 +111,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--pairs", nargs="+", default=PAIRS, metavar="BASE:DONOR",
         help="names in models/ or in the shared models, or folders; all by default",
     )  # fmt: skip
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
-    parser.add_argument("--ks", nargs="*", type=int, default=SIZES, help="k fixed, for both tools")
+    parser.add_argument("--methods", nargs="+", default=METHODS, help="ours; all by default")
+    parser.add_argument("--peer-methods", nargs="*", default=PEER_METHODS, choices=PEER_METHODS)
+    parser.add_argument("--ks", nargs="*", type=int, default=SIZES, help="k fixed, for both omps")
+    parser.add_argument(
+        "--peer-ks", nargs="*", type=int, default=PEER_SIZES, help="of mergekit's other methods"
+    )
+    parser.add_argument("--train-text", type=Path, help="for the methods that are fitted on text")
+    parser.add_argument(
+        "--train-limit", type=int, default=2000, help="documents of it; the first ones"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="measurements at a time; seconds are then rough"
+    )
     parser.add_argument("--text", type=Path, default=MODELS / "held_out.jsonl")
     parser.add_argument("--limit", type=int, help="evaluate on so many documents only")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -111,7 +137,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--readme", type=Path, help="page whose place gets the short table")
     options = parser.parse_args(arguments)
     if options.smoke:
-        options.limit, options.ks = 2, (4,)
+        options.limit, options.ks, options.peer_ks = 2, (4,), (4,)
     return options
 
 
@@ -140,92 +166,78 @@ def width(pair: Pair) -> int:
     return min(ModelFolder.open(path).embeddings.dim for path in (pair.base, pair.donor))
 
 
-def count(sizes: list[int], methods: list[str], peer: bool) -> int:
-    """How many measurements a pair takes, at most."""
-    ours = 1 + len(methods) + (len(sizes) if "omp" in methods else 0)
-    theirs = 2 * len(peer_runs(sizes, methods)) + (len(PEER_FLAGS) if "omp" in methods else 0)
-    return ours + (theirs if peer else 0)
-
-
-def study(
-    bench: Bench, pair: Pair, sizes: list[int], methods: list[str], advance: Callable[[int], Any]
-) -> Figures:
+def study(bench: Bench, pair: Pair, given: Given, advance: Callable[[int], Any]) -> Figures:
     """Everything about one pair."""
     base = bench.base(pair.base)
-    advance(1)
-    ours = [Run("tokxfer", method) for method in methods]
-    ours += [Run("tokxfer", "omp", k) for k in sizes] if "omp" in methods else []
-    runs = [told(bench, pair, run, pair, base, advance) for run in ours]
-    classes = None
-    if bench.mergekit is not None:
-        theirs, classes = race(bench, pair, sizes, methods, base, advance)
-        runs += theirs
+    sizes = [k for k in given.sizes if k <= width(pair) // 3]
+    ours = our_runs(given.methods, sizes)
+    headline = [run for run in ours if run.k is None and run.method in HEADLINE]
+    inside = Inside(bench, pair, given.train)
+    naming = Naming.of(bench, pair) if bench.mergekit else None
+    first = naming.first(sizes, given.peer_methods) if naming else []
+    told = Told(bench, pair, base, inside, naming, advance)
+    prefetch(told, [*headline, *first], [run for run in ours if run not in headline])
+    runs = [told.figures(run) for run in ours]
+    if naming:
+        runs += told.unless_same(first)
+        best = pages.best_naming(runs)
+        grid = peer_grid(given.peer_sizes, given.peer_methods, best)
+        prefetch(told, grid, [])
+        runs += [told.figures(run) for run in grid]
+        works = [r for r in runs if r["method"] in PEER_SIZED and "failed" not in r]
+        more = [Run("mergekit", r["method"], k, best) for r in works for k in given.peer_sizes[1:]]
+        runs += [told.figures(run) for run in more]
+        top = pages.best(runs, "mergekit", "omp")
+        flagged = [
+            Run("mergekit", "omp", top["k"], top["named"], flags)
+            for flags in (PEER_FLAGS if top else ())
+            if top
+        ]
+        runs += [told.figures(run) for run in flagged]
     return {
         "pair": pair.name,
         "base": pair.base.name,
         "donor": pair.donor.name,
         "base_figures": base,
-        "mergekit_classes": classes,
+        "mergekit_classes": naming.classes if naming else None,
         "ks": sizes,
         "runs": runs,
     }
 
 
-def told(
-    bench: Bench, pair: Pair, run: Run, folders: Pair, base: Figures, advance: Callable[[int], Any]
-) -> Figures:
-    """One run and what it was."""
-    figures = bench.run(pair, run, folders)
-    advance(1)
-    about = {"tool": run.tool, "method": run.method, "k": run.k, "named": run.named}
-    return about | {"flags": list(run.flags)} | figures | pages.against(figures, base)
+def count(given: Given, peer: bool) -> int:
+    """How many measurements a pair takes, at most."""
+    ours = len(our_runs(given.methods, given.sizes))
+    first = 2 * (len(given.sizes) + len(PEER_FIRST))
+    grid = len(peer_grid(given.peer_sizes, given.peer_methods, False))
+    return ours + (first + grid + len(PEER_FLAGS) if peer else 0)
 
 
-def race(
-    bench: Bench,
-    pair: Pair,
-    sizes: list[int],
-    methods: list[str],
-    base: Figures,
-    advance: Callable[[int], Any],
-) -> tuple[list[Figures], list[str | None]]:
-    """mergekit at every setting that could suit it, and the tokenizer classes named.
+def our_runs(methods: Sequence[str], sizes: Sequence[int]) -> list[Run]:
+    """Every method at its defaults, and those with a k at each."""
+    runs = [Run("tokxfer", method) for method in methods]
+    for method, own in (("omp", sizes), ("knn", sizes), *((m, NEAR) for m in NEAREST)):
+        runs += [Run("tokxfer", method, k) for k in own] if method in methods else []
+    return runs
 
-    Naming classes is dropped after the first run where it changes nothing.
-    """
-    assert bench.mergekit is not None
-    copies = [bench.cache / "named" / f"{f.name}-{fingerprint(f)[:12]}" for f in paths(pair)]
-    classes = [
-        mergekit_naming.named_copy(folder, copy, bench.mergekit[0])
-        for folder, copy in zip(paths(pair), copies, strict=True)
+
+def peer_grid(sizes: Sequence[int], methods: Sequence[str], named: bool) -> list[Run]:
+    """mergekit's other methods at every setting that its options offer."""
+    plain = [Run("mergekit", m, None, named) for m in PEER_PLAIN if m in methods]
+    subword = [
+        Run("mergekit", "subword", None, named, ("--subword-method", how))
+        for how in SUBWORD_METHODS
+        if "subword" in methods
     ]
-    named = Pair(*(
-        copy if kind else folder
-        for kind, copy, folder in zip(classes, copies, paths(pair), strict=True)
-    ))  # fmt: skip
-    plan = peer_runs(sizes, methods)
-    runs = [told(bench, pair, Run("mergekit", *one), pair, base, advance) for one in plan]
-    for index, one in enumerate(plan if any(classes) else []):
-        runs.append(told(bench, pair, Run("mergekit", *one, True), named, base, advance))
-        if index == 0 and runs[-1].get("weights") == runs[0].get("weights"):
-            advance(len(plan) - 1)
-            break
-    best = pages.best(runs, "mergekit", "omp")
-    for flags in PEER_FLAGS if best else ():
-        assert best is not None
-        run = Run("mergekit", "omp", best["k"], best["named"], flags)
-        runs.append(told(bench, pair, run, named if run.named else pair, base, advance))
-    return runs, classes
-
-
-def paths(pair: Pair) -> tuple[Path, Path]:
-    return pair.base, pair.donor
-
-
-def peer_runs(sizes: list[int], methods: list[str]) -> list[tuple[str, int | None]]:
-    """Method and k of mergekit's runs at one setting."""
-    plan: list[tuple[str, int | None]] = [("omp", k) for k in sizes] if "omp" in methods else []
-    return plan + [(name, None) for name in PEER_METHODS if name in methods and name != "omp"]
+    sized = [Run("mergekit", m, k, named) for m in PEER_SIZED if m in methods for k in sizes[:1]]
+    between = [
+        Run("mergekit", "common_interpolation", k, named, ("--weight-scheme", how, *metric))
+        for how in WEIGHT_SCHEMES
+        for metric in ((), ("--cosine-similarity",))
+        for k in sizes
+        if "common_interpolation" in methods
+    ]
+    return [*plain, *subword, *sized, *between]
 
 
 def publish(document: dict[str, Any], options: argparse.Namespace) -> None:

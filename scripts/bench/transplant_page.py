@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import transplant_verdicts as verdicts
 from tables import markdown_table
 
 from tokxfer.workflows.evaluation import Ratio
@@ -14,26 +15,66 @@ PICTURE = "Bits per byte after a transplant over bits per byte before, by pair a
 
 
 def full(document: Figures, picture: str | None) -> str:
-    """Everything: surroundings, results, tools compared, ratios by k."""
+    """Everything: surroundings, verdicts, results, ratios by k, what did not run."""
     studies = document["pairs"]
-    parts = [surroundings(document), reading(document), results(studies, detailed=True)]
+    parts = [surroundings(document), reading(document), matrix(studies), verdicts.said(studies)]
     parts += [f"![{PICTURE}]({picture})"] if picture else []
+    parts += ["Every method of every pair:", results(studies, detailed=True)]
     if document["mergekit"]:
         parts += [
-            "tokxfer against mergekit: bits per byte of one result over that of another, with the "
-            "standard error over documents; below 1 tokxfer keeps more.",
+            "tokxfer's omp against mergekit's: bits per byte of one result over that of another, "
+            "with the standard error over documents; below 1 tokxfer keeps more.",
             duel(studies),
         ]
     if any(study["ks"] for study in studies):
-        parts += ["Ratio to the base at every fixed k:", by_k(studies)]
-    return "\n\n".join(parts)
+        parts += ["Ratio to the base at every fixed k, where nothing else is set:", by_k(studies)]
+    return "\n\n".join([*parts, *failures(studies)])
 
 
 def short(document: Figures, picture: str | None) -> str:
-    """The results, and how to read them, for the first page."""
-    parts = [results(document["pairs"], detailed=False)]
+    """One matrix of ratios, what it says, and how to read it, for the first page."""
+    parts = [matrix(document["pairs"]), verdicts.said(document["pairs"])]
     parts += [f"![{PICTURE}]({picture})"] if picture else []
     return "\n\n".join([*parts, reading(document)])
+
+
+def matrix(studies: list[Figures]) -> str:
+    """Ratios by method and pair: the best of tokxfer in bold, the best of mergekit in italics."""
+    found = [picks(study, detailed=False) for study in studies]
+    labels = dict.fromkeys(plain(label) for picked in found for label, _ in picked)
+    cells = {(plain(label), at): run for at, picked in enumerate(found) for label, run in picked}
+    tops = [
+        (verdicts.top(s["runs"], "tokxfer"), verdicts.top(s["runs"], "mergekit")) for s in studies
+    ]
+    rows: list[list[object]] = []
+    for label in sorted(labels, key=lambda label: label.startswith("mergekit")):
+        row: list[object] = [label]
+        for at, (ours, theirs) in enumerate(tops):
+            run = cells.get((label, at), {})
+            text = ratio(run) or ("failed" if "failed" in run else "")
+            marks = "**" if run and run is ours else "*" if run and run is theirs else ""
+            row.append(f"{marks}{text}{marks}")
+        if any(row[1:]) and set(row[1:]) != {"failed"}:
+            rows.append(row)
+    columns = ["bits/byte after : before", *(s["pair"].replace(" ← ", "<br>← ") for s in studies)]
+    return markdown_table(columns, rows, "l" + "r" * len(studies))
+
+
+def plain(label: str) -> str:
+    """A row's name without what was set, which differs from pair to pair."""
+    return label.replace("**", "").partition(" (")[0]
+
+
+def failures(studies: list[Figures]) -> list[str]:
+    """What did not run, each with its own words."""
+    said: dict[str, list[str]] = {}
+    for study in studies:
+        for run in study["runs"]:
+            if "failed" in run:
+                what = f"{run['tool']} {run['method']}{setting(run)}: {run['failed']}"
+                said.setdefault(what, []).append(study["pair"])
+    lines = [f"- {what} ({len(pairs)} pairs)" for what, pairs in said.items()]
+    return ["What did not run, in its own words:", "\n".join(lines)] if lines else []
 
 
 def surroundings(document: Figures) -> str:
@@ -58,20 +99,29 @@ def surroundings(document: Figures) -> str:
 def reading(document: Figures) -> str:
     """How the figures came about, in one paragraph."""
     said = (
-        "`omp` takes its defaults, tuned on held-out anchors without any text. Seconds and memory "
-        "are those of the whole command, start of Python included; ± is the standard error over "
+        "tokxfer's methods take their defaults, tuned without any text. Seconds and memory are "
+        "those of a whole command, start of Python included, for `omp`, `subword-uniform` and all "
+        "of mergekit; tokxfer's other runs share one loaded base. ± is the standard error over "
         f"{document['text']['documents']} documents, paired with the base."
     )
+    if document.get("jobs", 1) > 1:
+        said += f" {document['jobs']} runs went side by side, so that seconds marked ~ are rough."
+    if document.get("train_text"):
+        text = document["train_text"]
+        said += (
+            f" `focus` and `wechsel` are fitted on the first {text['limit']:,} documents of "
+            f"`{text['name']}`, those that are scored left out."
+        )
     if any(study["ks"] for study in document["pairs"]):
         said += (
-            " “Best k” is chosen on the very text it is judged by, from the same values for both "
-            "tools, at most a third of the narrower width."
+            " “Best k” is chosen on the very text it is judged by, for both tools; both `omp`s try "
+            "the same values, at most a third of the narrower width."
         )
     if document["mergekit"]:
         said += (
-            " mergekit's rows show the better of the folders as they are and of copies that name "
-            "the tokenizers' classes (“named”), and for OMP also of its `--byte-match` and "
-            "`--magikarp`, chosen on that text too."
+            " mergekit's rows show every method at the best of all its settings, chosen on that "
+            "text too: k, weights, metric, ways with subwords, tokenizers' classes named or not, "
+            "and for `omp` its `--byte-match` and `--magikarp`."
         )
     return said
 
@@ -94,27 +144,49 @@ def results(studies: list[Figures], *, detailed: bool) -> str:
             cells = [
                 *("", label, f"{run['bits_per_byte']:.3f}", ratio(run)),
                 f"{run['copied']:,} / {run['approximated']:,}",
-                *(f"{run['wall_seconds']:.1f}", f"{run['peak_bytes'] / 1e6:,.0f}"),
+                *cost(run),
             ]
-            extra = [f"{run['cpu_seconds']:.1f}", f"{run['tokens']:,}"] if detailed else []
+            cpu = f"{run['cpu_seconds']:.1f}" if "cpu_seconds" in run else ""
+            extra = [cpu, f"{run['tokens']:,}"] if detailed else []
             rows.append([*cells, *extra])
     return markdown_table(columns, rows, "llrrrrrrr"[: len(columns)])
 
 
+def cost(run: Figures) -> tuple[str, str]:
+    """Seconds and megabytes of a run that had a process of its own."""
+    if "wall_seconds" not in run:
+        return "", ""
+    rough = "~" if run.get("jobs", 1) > 1 else ""
+    return f"{rough}{run['wall_seconds']:.1f}", f"{run['peak_bytes'] / 1e6:,.0f}"
+
+
 def picks(study: Figures, *, detailed: bool) -> list[tuple[str, Figures]]:
-    """The runs that a table shows, with their names."""
+    """The runs that a table shows, with their names: tokxfer's, then mergekit's."""
     runs, shown = study["runs"], []
-    for method in dict.fromkeys(run["method"] for run in runs):
+    for method in methods_of(runs, "tokxfer"):
         default = only(runs, "tokxfer", method)
         shown += [(f"**{method}**" if method == "omp" else method, default)] if default else []
-        if method == "omp" and (fixed := best(runs, "tokxfer", "omp", fixed=True)):
-            shown.append((f"omp, best k ({fixed['k']})", fixed))
+        if fixed := best(runs, "tokxfer", method, fixed=True):
+            shown.append((f"{method}, best k ({fixed['k']})", fixed))
+    for method in methods_of(runs, "mergekit"):
         if peer := best(runs, "mergekit", method) or only(runs, "mergekit", method):
-            how = ", best k" if method == "omp" else ""
-            shown.append((f"mergekit {method}{how}{setting(peer)}", peer))
+            shown.append((f"mergekit {method}{setting(peer)}", peer))
         if detailed and method == "omp" and (usual := usual_peer(study)):
             shown.append((f"mergekit omp, as it comes{setting(usual)}", usual))
     return shown
+
+
+def methods_of(runs: list[Figures], tool: str) -> list[str]:
+    """A tool's methods, in the order in which they ran."""
+    return list(dict.fromkeys(run["method"] for run in runs if run["tool"] == tool))
+
+
+def best_naming(runs: list[Figures]) -> bool:
+    """Whether naming the tokenizers' classes suits mergekit better, by what raced both ways."""
+    for method in ("mean", "subword", "omp"):
+        if found := best(runs, "mergekit", method):
+            return bool(found["named"])
+    return False
 
 
 def usual_peer(study: Figures) -> Figures | None:
@@ -184,17 +256,20 @@ def duel(studies: list[Figures]) -> str:
 
 
 def by_k(studies: list[Figures]) -> str:
-    """Ratios at every k: tokxfer's, and mergekit's at its better naming."""
-    sizes = sorted({k for study in studies for k in study["ks"]})
+    """Ratios of every method at every k that it was given, mergekit's at its better setting."""
+    sizes = sorted({run["k"] for study in studies for run in study["runs"] if run["k"]})
     rows = []
     for study in studies:
         for tool in ("tokxfer", "mergekit"):
-            found = [best(of_k(study["runs"], k), tool, "omp") for k in sizes]
-            if any(found):
-                cells = [f"{run['ratio']:.3f}" if run else "" for run in found]
-                rows.append([study["pair"], tool, *cells])
-    return markdown_table(["base ← donor", "tool", *map(str, sizes)], rows, "ll" + "r" * len(sizes))
+            for method in methods_of(study["runs"], tool):
+                plain_omp = method == "omp"
+                found = [best(of_k(study["runs"], k, plain_omp), tool, method) for k in sizes]
+                if any(found):
+                    cells = [f"{run['ratio']:.3f}" if run else "" for run in found]
+                    rows.append([study["pair"], f"{tool} {method}", *cells])
+    names = ["base ← donor", "method", *map(str, sizes)]
+    return markdown_table(names, rows, "ll" + "r" * len(sizes))
 
 
-def of_k(runs: list[Figures], k: int) -> list[Figures]:
-    return [run for run in runs if run["k"] == k and not run["flags"]]
+def of_k(runs: list[Figures], k: int, unflagged: bool) -> list[Figures]:
+    return [run for run in runs if run["k"] == k and not (unflagged and run["flags"])]

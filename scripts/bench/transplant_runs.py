@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Bench:
         threads: Of every process.
         seed: For the methods that draw numbers.
         mergekit: Its Python and version, None to leave it out.
+        jobs: How many measurements run at a time; with more than one, seconds are rough.
     """
 
     documents: list[str]
@@ -84,6 +85,7 @@ class Bench:
     threads: int
     seed: int
     mergekit: tuple[Path, str] | None
+    jobs: int = 1
     text_hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,8 +95,8 @@ class Bench:
 
     def base(self, folder: Path) -> Figures:
         """A model on the text, as it is."""
-        key = [fingerprint(folder), *self._place(), sources(EVALUATION)]
-        return self._kept(folder.name, key, lambda: self._evaluate(folder, folder))
+        key = [fingerprint(folder), *self.place(), sources(EVALUATION)]
+        return self.kept(folder.name, key, lambda: self._evaluate(folder, folder))
 
     def run(self, pair: Pair, run: Run, folders: Pair) -> Figures:
         """A transplant, its cost and its result on the text.
@@ -107,23 +109,23 @@ class Bench:
         ours = run.tool == "tokxfer"
         version = sources(None) if ours else [self._peer()[1], sources(EVALUATION)]
         key = [
-            *(fingerprint(pair.base), fingerprint(pair.donor), *self._place(), version),
+            *(fingerprint(pair.base), fingerprint(pair.donor), *self.place(), version),
             *(run.tool, run.arguments(), run.named, self.seed),
         ]
         words = (pair.base.name, pair.donor.name, run.tool, run.method, run.k or "default")
-        return self._kept(
-            "--".join(map(str, words)), key, lambda: self._measure(pair, run, folders)
-        )
+        return self.kept("--".join(map(str, words)), key, lambda: self._measure(pair, run, folders))
 
     def _peer(self) -> tuple[Path, str]:
         assert self.mergekit is not None
         return self.mergekit
 
-    def _place(self) -> list[object]:
+    def place(self) -> list[object]:
+        """What every measurement depends on beside the models and the command."""
         machine = (platform.node(), platform.machine(), os.cpu_count())
         return [self.text_hash, self.threads, *machine, torch.__version__]
 
-    def _kept(self, name: str, key: object, measure: Any) -> Figures:
+    def kept(self, name: str, key: object, measure: Any) -> Figures:
+        """A measurement as it was kept, or made and kept."""
         file = self.cache / f"{name}--{digest(key)[:12]}.json"
         if not file.exists():
             text = json.dumps(measure(), ensure_ascii=False)
@@ -145,6 +147,7 @@ class Bench:
                 program = self._peer()[0].with_name("mergekit-tokensurgeon")
                 command = [str(program), *common, "-v"]
             cost, said, complaint = timed(command, Path(work), self.threads)
+            cost |= {"jobs": self.jobs} if self.jobs > 1 else {}
             if cost["status"]:
                 lines = complaint.strip().splitlines() or [f"exit code {cost['status']}"]
                 return cost | {"failed": lines[-1]}
@@ -183,16 +186,16 @@ def timed(command: list[str], work: Path, threads: int) -> tuple[Figures, str, s
 def told_by_tokxfer(output: str) -> Figures:
     """Counts of the input matrix's rows, and what the method chose."""
     report = json.loads(output)
-    rows = dict(next(iter(report["rows"].values())))
-    rows.pop("padding", None)
-    copied = rows.pop("copied", 0) + rows.pop("role", 0)
-    return {
-        "shared": report["shared"],
-        "copied": copied,
-        "approximated": sum(rows.values()),
-        "inner_seconds": report["seconds"],
-        "chosen": report["chosen"],
-    }
+    told = {"inner_seconds": report["seconds"], "chosen": report["chosen"]}
+    return {"shared": report["shared"]} | told_of_rows(report["rows"]) | told
+
+
+def told_of_rows(rows: Mapping[str, Mapping[str, int]]) -> Figures:
+    """How many rows of the input matrix were copied, and how many approximated."""
+    counts = dict(next(iter(rows.values())))
+    counts.pop("padding", None)
+    copied = counts.pop("copied", 0) + counts.pop("role", 0)
+    return {"copied": copied, "approximated": sum(counts.values())}
 
 
 def told_by_mergekit(output: str) -> Figures:
