@@ -186,7 +186,7 @@ class Bench:
     def variants(
         self, name: str, path: Path, model: Any, plan: Plan, counts: dict[str, int]
     ) -> list[Row]:
-        """The plain method with the donor's own frame, and with texts lower-cased first."""
+        """The plain method with the donor's own frame, and with texts changed first."""
         from tokenizers import Tokenizer, processors
 
         found = []
@@ -198,8 +198,10 @@ class Bench:
             fast.post_processor = own or processors.TemplateProcessing(single="$A", pair="$A $B")
             found.append(self.row(name, f"{PLAIN}, the donor's frame", model, rows=counts))
             fast.post_processor = framed
-        lower = [sentence.lower() for sentence in self.sentences]
-        found.append(self.row(name, f"{PLAIN}, lower-cased", model, rows=counts, texts=lower))
+        for how, change in (("lower-cased", str.lower), ("a space first", " {}".format)):
+            texts = [change(sentence) for sentence in self.sentences]
+            changed = self.row(name, f"{PLAIN}, {how}", model, rows=counts, texts=texts)
+            found.append(changed)
         for row in found:
             say(row)
         return found

@@ -151,7 +151,8 @@ def test_texts_of_an_encoder_keep_their_frame(tiny: Tiny, family: str, bare: boo
     report = tx.transplant(base, donor, out, method="subword")
     tokenizer, plain = AutoTokenizer.from_pretrained(out), Tokenizer.from_file(file_of(donor))
     text = ["The quick brown fox", "runs on"]
-    inside = [plain.encode(part, add_special_tokens=False).ids for part in text]
+    first_space = " " if family == "bytebpe" else ""
+    inside = [plain.encode(first_space + p, add_special_tokens=False).ids for p in text]
     frame, added = FRAMES[family]
     first, last = (tokenizer.convert_tokens_to_ids(frame[place]) for place in (0, 2))
     found = tokenizer(text[0])
@@ -167,6 +168,31 @@ def test_texts_of_an_encoder_keep_their_frame(tiny: Tiny, family: str, bare: boo
     told = " ".join(report.warnings)
     assert ("Added to the tokenizer" in told) == bool(added)
     assert all(name in told for name in added)
+
+
+@pytest.mark.parametrize("stated", [None, False])
+def test_a_text_of_a_byte_level_donor_begins_with_a_word(
+    tiny: Tiny, tmp_path: Path, stated: bool | None
+) -> None:
+    """BERT reads a first word like any other; without a space it would be a word's inside."""
+    base, donor = tiny.model("bert"), tiny.copy(tiny.tokenizer("bytebpe"))
+    if stated is not None:
+        config = json_of(donor, "tokenizer_config.json") | {"add_prefix_space": stated}
+        (donor / "tokenizer_config.json").write_text(json.dumps(config))
+    report = tx.transplant(base, donor, tmp_path / "out", method="subword")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer("the dog")["input_ids"] == tokenizer(" the dog")["input_ids"]
+    assert any("a space is put before it" in warning for warning in report.warnings)
+
+
+def test_a_space_is_not_put_before_every_part_of_a_text(tiny: Tiny, tmp_path: Path) -> None:
+    donor = tiny.tokenizer("qwen")  # splits first, then spells bytes
+    tx.transplant(tiny.model("bert"), donor, tmp_path / "out", method="subword")
+    plain = Tokenizer.from_file(file_of(donor))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    text = "the dog, 12 foxes"
+    expected = plain.encode(text, add_special_tokens=False).ids
+    assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected
 
 
 def test_types_of_two_texts_are_the_bases(tiny: Tiny) -> None:

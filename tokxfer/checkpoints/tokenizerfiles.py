@@ -106,6 +106,10 @@ def write_tokenizer(
     config = {key: stated[key] for key in _KEPT if key in stated}
     if max_length is not None and config.get("model_max_length", 10**9) >= 10**9:
         config["model_max_length"] = max_length
+    if content is not None and "add_prefix_space" in config:  # transformers would heed it
+        config["add_prefix_space"] = bool(
+            (content.get("pre_tokenizer") or {}).get("add_prefix_space")
+        )
     config["tokenizer_class"] = GENERIC
     config |= {f"{role}_token": names[index] for role, index in kept.items()}
     extra = [token_text(token) for token in _extra_tokens(stated)]

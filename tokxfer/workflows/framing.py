@@ -2,7 +2,9 @@
 
 An encoder was trained on texts within [CLS] … [SEP]. A donor such as GPT-2 puts nothing around a
 text and cannot even pad. So the new tokenizer takes over the base's frame: where the donor has a
-counterpart it stands for the base's token, and what has none is added, with the base's own row.
+counterpart it stands for the base's token, and what has none is added, with the base's own row. And
+to BERT a text's first word is a word like others, while a byte-level donor reads it, without a
+space before it, like the inside of one: where that kind of tokenizer can, it puts the space.
 """
 
 from __future__ import annotations
@@ -71,7 +73,11 @@ def frame_donor(
     }
     frames = [[(called.get(name, name), kind) for name, kind in items] for items in frames]
     same = frames == [around(donor.tokenizer, *texts) for texts in TEXTS]
-    if same and not added:
+    spaced = begins_words(base) and not begins_words(donor)
+    step_of = donor.source.pre_tokenizer or {}
+    # Behind another step, the space would be put before every part of a text.
+    spaced = spaced and step_of.get("type") == "ByteLevel"
+    if same and not added and not spaced:
         return None
     content = dict(rewritten or json.loads(file.read_text(encoding="utf-8")))
     entries = [*(content.get("added_tokens") or []), *map(entry, added)]
@@ -87,8 +93,16 @@ def frame_donor(
     told = [f"Added to the tokenizer, with the base's rows: {', '.join(added)}."] if added else []
     if not same:
         told.append(f"Texts keep the base's frame: {' '.join(n or '…' for n, _ in frames[0])}.")
+    if spaced:
+        content["pre_tokenizer"] = {**content["pre_tokenizer"], "add_prefix_space": True}
+        told.append("A text begins with a word, as in the base: a space is put before it.")
     new = from_text(json.dumps(content), donor.source.name, config)
     return Framed(content, new, " ".join(told))
+
+
+def begins_words(vocabulary: ByteVocabulary) -> bool:
+    """Whether a text's first word is read like any other, not like the inside of one."""
+    return vocabulary.encode("the") == vocabulary.encode(" the")
 
 
 def around(tokenizer: Tokenizer, text: str, second: str | None = None) -> list[Place]:
