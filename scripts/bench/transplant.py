@@ -34,7 +34,7 @@ import peers
 import transplant_page as pages
 from tables import replace_block
 from transplant_inside import Inside
-from transplant_race import Given, Naming, Told, prefetch
+from transplant_race import Given, Naming, Told, alone, prefetch
 from transplant_runs import Bench, Figures, Pair, Run
 
 from tokxfer.checkpoints import ModelFolder
@@ -55,7 +55,7 @@ PAIRS = (
     "stories260K:english-bytebpe",
 )
 METHODS = tuple(REGISTRY)
-HEADLINE = ("omp", "subword-uniform")  # timed, each in a process of its own
+FLAGGED, FLAGS = ("omp", "blend"), (("--twins", "mean"),)
 NEAREST = ("tokenadapt-global", "tokenadapt-hybrid")
 NEAR = (1, 3, 5, 10)
 PEER_FIRST = ("subword", "mean")  # raced with omp as the folders are, and with classes named
@@ -171,12 +171,12 @@ def study(bench: Bench, pair: Pair, given: Given, advance: Callable[[int], Any])
     base = bench.base(pair.base)
     sizes = [k for k in given.sizes if k <= width(pair) // 3]
     ours = our_runs(given.methods, sizes)
-    headline = [run for run in ours if run.k is None and run.method in HEADLINE]
+    apart = [run for run in ours if alone(run)]
     inside = Inside(bench, pair, given.train)
     naming = Naming.of(bench, pair) if bench.mergekit else None
     first = naming.first(sizes, given.peer_methods) if naming else []
     told = Told(bench, pair, base, inside, naming, advance)
-    prefetch(told, [*headline, *first], [run for run in ours if run not in headline])
+    prefetch(told, [*apart, *first], [run for run in ours if run not in apart])
     runs = [told.figures(run) for run in ours]
     if naming:
         runs += told.unless_same(first)
@@ -218,7 +218,9 @@ def our_runs(methods: Sequence[str], sizes: Sequence[int]) -> list[Run]:
     runs = [Run("tokxfer", method) for method in methods]
     for method, own in (("omp", sizes), ("knn", sizes), *((m, NEAR) for m in NEAREST)):
         runs += [Run("tokxfer", method, k) for k in own] if method in methods else []
-    return runs
+    return runs + [
+        Run("tokxfer", m, None, False, flags) for m in FLAGGED if m in methods for flags in FLAGS
+    ]
 
 
 def peer_grid(sizes: Sequence[int], methods: Sequence[str], named: bool) -> list[Run]:

@@ -168,6 +168,10 @@ def picks(study: Figures, *, detailed: bool) -> list[tuple[str, Figures]]:
         shown += [(f"**{method}**" if method == "omp" else method, default)] if default else []
         if fixed := best(runs, "tokxfer", method, fixed=True):
             shown.append((f"{method}, best k ({fixed['k']})", fixed))
+        flagged = [
+            r for r in runs if (r["tool"], r["method"]) == ("tokxfer", method) and r["flags"]
+        ]
+        shown += [(f"{method}, `{' '.join(run['flags'])}`", run) for run in flagged]
     for method in methods_of(runs, "mergekit"):
         if peer := best(runs, "mergekit", method) or only(runs, "mergekit", method):
             shown.append((f"mergekit {method}{setting(peer)}", peer))

@@ -134,7 +134,8 @@ def ours(run: Run) -> bool:
 
 def alone(run: Run) -> bool:
     """Whether a run has a process of its own: mergekit's, and ours that are timed."""
-    return not ours(run) or (run.k is None and run.method in ("omp", "subword-uniform"))
+    timed = run.k is None and run.method in ("omp", "subword-uniform")
+    return not ours(run) or timed or bool(run.flags)
 
 
 def prefetch(told: Told, runs: Iterable[Run], inside: Sequence[Run]) -> None:

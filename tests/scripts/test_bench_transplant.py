@@ -69,8 +69,11 @@ def first(bench: Any) -> tuple[tuple[str, str], dict[str, Any], Path]:
 def test_measures_the_default_and_every_k_that_the_width_allows(first: Any) -> None:
     _, document, _ = first
     study = document["pairs"][0]
-    found = [(run["method"], run["k"]) for run in study["runs"]]
-    assert found == [("omp", None), ("subword-length", None), ("focus", None), ("omp", 4)]
+    found = [(run["method"], run["k"], *run["flags"]) for run in study["runs"]]
+    assert found == [
+        ("omp", None), ("subword-length", None), ("focus", None), ("omp", 4),
+        ("omp", None, "--twins", "mean"),
+    ]  # fmt: skip
     assert study["ks"] == [4]  # 64 is more than a third of the width
 
 
