@@ -27,7 +27,10 @@ def full(document: Figures, picture: str | None) -> str:
             duel(studies),
         ]
     if any(study["ks"] for study in studies):
-        parts += ["Ratio to the base at every fixed k, where nothing else is set:", by_k(studies)]
+        parts += [
+            "Ratio to the base at every fixed k, of mergekit's other settings the better ones:",
+            by_k(studies),
+        ]
     return "\n\n".join([*parts, *failures(studies)])
 
 

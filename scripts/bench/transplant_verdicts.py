@@ -23,7 +23,9 @@ def said(studies: list[Figures]) -> str:
     named = [[found[place] for found in rows] for place in range(len(duels))]
     sentences = [
         sentence("tokxfer's best keeps more than mergekit's best", named[0]),
-        sentence("`omp` at its best k keeps more than mergekit's `omp` at its best", named[1]),
+        sentence(
+            "`omp`, at its defaults or its best k, keeps more than mergekit's at its best", named[1]
+        ),
         sentence("TokenAdapt's hybrid keeps more than its local part", named[2]),
         sentence("TokenAdapt's hybrid keeps more than ReTok's means of pieces", named[3]),
     ]
