@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,16 +124,9 @@ class Bench:
         machine = (platform.node(), platform.machine(), os.cpu_count())
         return [self.text_hash, self.threads, *machine, torch.__version__]
 
-    def kept(self, name: str, key: object, measure: Any) -> Figures:
+    def kept(self, name: str, key: object, measure: Callable[[], Figures]) -> Figures:
         """A measurement as it was kept, or made and kept."""
-        file = self.cache / f"{name}--{digest(key)[:12]}.json"
-        if not file.exists():
-            text = json.dumps(measure(), ensure_ascii=False)
-            partial = file.with_suffix(".partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.rename(file)
-        figures: Figures = json.loads(file.read_text(encoding="utf-8"))
-        return figures
+        return kept(self.cache, name, key, measure)
 
     def _measure(self, pair: Pair, run: Run, folders: Pair) -> Figures:
         ours = run.tool == "tokxfer"
@@ -168,6 +161,18 @@ class Bench:
         figures["evaluation_seconds"] = figures.pop("seconds")
         figures["nats"] = result.nats.tolist()
         return figures
+
+
+def kept(cache: Path, name: str, key: object, measure: Callable[[], Figures]) -> Figures:
+    """A measurement as it was kept under its name and key, or made and kept."""
+    file = cache / f"{name}--{digest(key)[:12]}.json"
+    if not file.exists():
+        text = json.dumps(measure(), ensure_ascii=False)
+        partial = file.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.rename(file)
+    figures: Figures = json.loads(file.read_text(encoding="utf-8"))
+    return figures
 
 
 def timed(command: list[str], work: Path, threads: int) -> tuple[Figures, str, str]:
