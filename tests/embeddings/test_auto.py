@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 
+from tests.embeddings.corpora import with_corpus
 from tests.embeddings.problems import make_problem
 from tests.embeddings.test_methods import rebuilt
-from tokxfer.embeddings import Auto, Linear, Subword, held_out, label, uses_donor_weights
+from tokxfer.embeddings import Auto, Blend, Linear, Subword, held_out, label, uses_donor_weights
 from tokxfer.embeddings.auto import CANDIDATES
 
 WITHOUT_WEIGHTS = {
@@ -25,7 +26,7 @@ def test_the_best_of_what_is_given_is_taken(weights: bool) -> None:
     able = [c for c in CANDIDATES if c.needs <= given]
     assert {label(c) for c in able} == set(details["cosines"])
     assert weights or set(details["cosines"]) == WITHOUT_WEIGHTS
-    assert not weights or {"omp (center=True)", "knn (k=64)"} <= set(details["cosines"])
+    assert not weights or {"blend", "omp (center=True)", "knn (k=64)"} <= set(details["cosines"])
     scores = {label(c): held_out(problem, c).cosine for c in able}
     assert details["method"] == max(scores, key=lambda name: scores[name])
     for name, score in details["cosines"].items():
@@ -39,8 +40,16 @@ def test_rows_are_those_of_the_method_taken() -> None:
     rows = problem.base_rows.clone()
     rows[problem.sources[problem.anchors]] = problem.donor_rows[problem.anchors] @ way
     problem = dataclasses.replace(problem, base_rows=rows)
-    assert Auto().solve(problem).details["method"] == "linear"
-    assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, Linear()))
+    taken = {"linear": Linear(), "blend": Blend()}[Auto().solve(problem).details["method"]]
+    assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, taken))
+
+
+def test_a_text_brings_what_is_fitted_on_it() -> None:
+    problem = with_corpus("sentencepiece_bpe", "byte_level")
+    tried = set(Auto().solve(problem).details["cosines"])
+    assert tried - WITHOUT_WEIGHTS == {
+        "focus (unseen=pieces)", "focus (unseen=pieces, epochs=15)", "wechsel (unseen=pieces)"
+    }  # fmt: skip
 
 
 def test_without_enough_anchors_it_is_subword() -> None:

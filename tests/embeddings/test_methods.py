@@ -15,7 +15,9 @@ from tests.families import FAMILIES
 from tokxfer.embeddings import OMP, Gaussian, Mean, Problem, Subword, Zero, assemble
 from tokxfer.vocabulary import Kind, Origin
 
-PAIRS = [(base, donor) for base in FAMILIES for donor in FAMILIES if base != donor][::3]
+NAMES = list(FAMILIES)
+CYCLE = list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True))  # each family is base and donor once
+PAIRS = CYCLE + list(zip(NAMES, NAMES[3:] + NAMES[:3], strict=True))
 
 
 def rebuilt(problem: Problem, method: object, size: int | None = None) -> torch.Tensor:
@@ -63,6 +65,8 @@ def test_shared_tokens_keep_their_rows_bit_for_bit(base: str, donor: str, method
         if problem.donor.kinds[token] in (Kind.SPECIAL, Kind.UNUSED):
             continue
         sources = problem.base.ids_of(spelled)
+        if spelled in problem.base.standing:  # a mark that BERT cuts off whatever precedes it
+            sources = (*sources, problem.base.standing[spelled])
         if sources:
             assert any(torch.equal(rows[token], problem.base_rows[i]) for i in sources)
             kept += 1
@@ -73,7 +77,7 @@ def special_count(problem: Problem) -> int:
     return int(np.isin(problem.donor.kinds, (Kind.SPECIAL, Kind.UNUSED)).sum())
 
 
-@pytest.mark.parametrize(("base", "donor"), PAIRS[:4])
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
 def test_omp_carries_scikit_learns_coefficients_over_to_the_base(base: str, donor: str) -> None:
     problem = make_problem(base, donor)
     assert problem.donor_rows is not None

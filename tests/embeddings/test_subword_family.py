@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.embeddings.problems import make_problem
-from tests.embeddings.test_methods import PAIRS, ordinary_mean, rebuilt
+from tests.embeddings.test_methods import CYCLE, ordinary_mean, rebuilt
 from tokxfer.embeddings import Asymmetric, Subword, SubwordFirst, SubwordLast, SubwordLength
 from tokxfer.embeddings.problem import Problem
 from tokxfer.errors import UsageError
@@ -35,7 +35,7 @@ def by_formula(problem: Problem, token: int, weights: Weights) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("method", "weights"), FORMULAS, ids=[str(m) for m, _ in FORMULAS])
-@pytest.mark.parametrize(("base", "donor"), PAIRS[::2])
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
 def test_a_row_is_the_weighted_mean_of_the_pieces_of_the_bytes(
     base: str, donor: str, method: object, weights: Weights
 ) -> None:
@@ -51,7 +51,7 @@ def mean_norm(problem: Problem) -> torch.Tensor:
     return problem.base_rows[kept].norm(dim=1).mean()
 
 
-@pytest.mark.parametrize(("base", "donor"), PAIRS[::2])
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
 def test_asymmetric_input_rows_have_the_mean_norm_and_the_direction_of_the_mean(
     base: str, donor: str
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.embeddings.problems import make_problem
-from tests.embeddings.test_methods import PAIRS, ordinary_mean, rebuilt
+from tests.embeddings.test_methods import CYCLE, ordinary_mean, rebuilt
 from tokxfer.embeddings import Problem, TokenAdaptGlobal, TokenAdaptHybrid, TokenAdaptLocal
 from tokxfer.embeddings.tokenadapt import blend
 from tokxfer.embeddings.tokentext import token_text
@@ -97,7 +97,7 @@ def global_row(
     return weights @ problem.base_rows[[ids[other] for other in near]]
 
 
-@pytest.mark.parametrize(("base", "donor"), PAIRS[::2])
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
 @pytest.mark.parametrize("temperature", [0.3, 0.05])
 def test_local_rows_are_pieces_weighed_by_likeness_and_length(
     base: str, donor: str, temperature: float
@@ -118,7 +118,7 @@ def differing(rows: torch.Tensor, tokens: list[int], expected: list[torch.Tensor
     ]
 
 
-@pytest.mark.parametrize(("base", "donor"), PAIRS[::4])
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
 @pytest.mark.parametrize("matrix", ["input", "tied"])
 def test_hybrid_rows_mix_pieces_and_the_nearest_tokens(base: str, donor: str, matrix: str) -> None:
     problem = posed(base, donor, matrix=matrix)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models
 from tests.embeddings.problems import make_problem
 from tests.families import byte_level, gemma, unigram
 from tokxfer.embeddings import pose, undertrained_rows
-from tokxfer.embeddings.undertrained import reference_rows
+from tokxfer.embeddings.undertrained import RESERVED, reference_rows
 from tokxfer.vocabulary import ByteVocabulary, Kind, match
 
 
@@ -92,3 +92,22 @@ def test_undertrained_rows_are_counted_and_are_anchors_only_when_trusted() -> No
     assert not bold.distrusted.any()
     bare = pose("input", rows, None, base, donor, matched)
     assert bare.undertrained == {"base": 13 + 3}
+
+
+def test_tokens_called_unused_are_references() -> None:
+    names = ["[PAD]", *(f"[unused{i}]" for i in range(9)), *(f"word{i}" for i in range(40))]
+    rare = ByteVocabulary.from_tokenizer(
+        Tokenizer(models.WordPiece({n: i for i, n in enumerate(names)}, unk_token="[PAD]"))
+    )
+    assert reference_rows(rare.size, rare).tolist() == list(range(1, 10))
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(rare.size, 32, generator=generator)
+    rows[1:12] = 0.01 * torch.randn(11, 32, generator=generator)  # two words nobody wrote
+    assert np.flatnonzero(undertrained_rows(rows, rare)).tolist() == list(range(1, 12))
+
+
+@pytest.mark.parametrize("name", ["<unused12>", "<|reserved_special_token_5|>", "[unused0]"])
+def test_names_that_say_so_are_recognised(name: str) -> None:
+    assert RESERVED.fullmatch(name)
+    assert not RESERVED.fullmatch(name[1:-1])
+    assert not RESERVED.fullmatch("unused")

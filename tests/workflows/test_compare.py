@@ -355,6 +355,29 @@ def test_one_method_alone_beats_nobody(
     assert "does not give back" in err  # WordPiece without a token for every byte
 
 
+@pytest.mark.parametrize("form", [["--json"], ["-q"]], ids=["json", "quiet"])
+def test_a_comparison_in_which_nothing_could_be_tried_has_failed(
+    tiny: Tiny, text: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    words = [tiny.model("llama"), tiny.tokenizer("unigram"), "--text", text, "-m", "omp"]
+    status, out, err = run(capsys, *words, *form)
+    assert status == 1
+    assert "None of the methods could be tried. omp: " in err
+    if form == ["--json"]:
+        document = json.loads(out)
+        assert document["results"] == []
+        assert document["skipped"][0]["method"] == "omp"
+
+
+def test_too_few_documents_for_a_verdict_are_said(
+    tiny: Tiny, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [tiny.model("llama"), tiny.tokenizer("unigram"), "--text", text, "-m", "mean"]
+    status, _, err = run(capsys, *words, "--limit", 3)
+    assert status == 0
+    assert "No method is called the best: 3 documents were scored, and 8 are the least" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

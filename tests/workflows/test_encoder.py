@@ -248,6 +248,20 @@ def test_vectors_that_are_not_finite_are_refused(
         encoder.encode(["a"])
 
 
+def test_an_encoder_that_cannot_encode_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = TextEncoder(folder, "letters")
+
+    class Unpadded:
+        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+            raise ValueError("Asking to pad but the tokenizer does not have a padding token.")
+
+    monkeypatch.setattr(encoder, "_loaded", Unpadded)
+    with pytest.raises(FolderError, match="letters cannot encode text: Asking to pad"):
+        encoder.encode(["a"])
+
+
 # ---- transplants with an encoder
 
 

@@ -17,8 +17,9 @@ from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows import corpus as corpora
 from tokxfer.workflows import fitting, helpers
 from tokxfer.workflows.compare_page import page
+from tokxfer.workflows.corpus import TextCorpus
 from tokxfer.workflows.evaluate import evaluate_model
-from tokxfer.workflows.helpers import divide, find_helpers
+from tokxfer.workflows.helpers import divide, find_helpers, without
 
 pytest.importorskip("gensim", reason="needs the extra 'vectors'")
 FITTED = [Focus(min_count=2), Wechsel(min_count=2)]
@@ -89,7 +90,7 @@ def test_methods_that_need_no_text_leave_it_whole(pair: tuple[Path, Path], text:
     found = compare(*pair, text=text, methods=["mean"])
     assert found.base.documents == 7
     assert found.settings["documents_split_off"] == 0
-    assert found.remarks == ()
+    assert not any("split off" in remark for remark in found.remarks)
 
 
 def test_a_training_text_is_fitted_on_and_all_documents_are_scored(
@@ -117,6 +118,14 @@ def test_what_is_scored_is_taken_out_of_the_training_text(
     assert "1 document of the training text is scored too" in found.remarks[0]
     with pytest.raises(TokxferError, match="Every document of the training text is scored"):
         compare(*pair, text=text, train_text=text, methods=[Focus()])
+
+
+def test_a_text_that_holds_what_is_scored_as_a_whole_is_left_out_too() -> None:
+    scored = ["short line\n" + "a long line of a document, " * 4, "another short one"]
+    whole = "preface\n\n" + "\n\n".join(scored)
+    kept, left_out = without(TextCorpus([whole, "preface\n\nanother short one, it seems"]), scored)
+    assert kept.documents == ("preface\n\nanother short one, it seems",)
+    assert left_out == 1
 
 
 def test_a_single_document_cannot_be_fitted_on_and_scored(

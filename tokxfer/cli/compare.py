@@ -8,6 +8,7 @@ import click
 
 from tokxfer.cli import options
 from tokxfer.cli.output import note, print_json, print_table
+from tokxfer.errors import TokxferError
 
 if TYPE_CHECKING:
     from tokxfer.workflows.comparison import ComparisonReport
@@ -78,21 +79,23 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
         write_report(found, report, force=force, inputs=inputs)
     if as_json:
         print_json(found.to_dict())
+        fail_without_results(found)
         return
     print_results(found)
     for method, reason in found.skipped.items():
         note(f"Not tried: {method}. {reason}", quiet=quiet)
     for remark in found.remarks:
         note(remark, quiet=quiet)
-    lossy = max((result.evaluation.lossy_bytes for result in found.results), default=0)
-    if lossy:
-        note(
-            f"The donor's tokenizer does not give back {lossy:,} of {found.base.bytes:,} bytes of "
-            "the text: compare methods with each other, not with the base.",
-            quiet=quiet,
-        )
     if report is not None:
         note(f"{report}/report.html has the plots and the worst tokens.", quiet=quiet)
+    fail_without_results(found)
+
+
+def fail_without_results(found: ComparisonReport) -> None:
+    """Exit with code 1 and a sentence where no method could be tried."""
+    if not found.results:
+        first = "".join(f" {name}: {reason}" for name, reason in list(found.skipped.items())[:1])
+        raise TokxferError(f"None of the methods could be tried.{first}")
 
 
 def print_results(found: ComparisonReport) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,6 +13,7 @@ from tokxfer.vocabulary import ByteVocabulary, Kind
 
 # Bytes that never occur in UTF-8, so that no text ever trained their tokens.
 NEVER_IN_TEXT = frozenset(bytes([value]) for value in (0xC0, 0xC1, *range(0xF5, 0x100)))
+RESERVED = re.compile(r"[\[<]\|?_?(?:unused|reserved)[\w ]*\|?[\]>]", re.IGNORECASE)
 MARGIN = 1.2
 LARGEST_SHARE = 0.5
 
@@ -21,7 +24,8 @@ def undertrained_rows(
     """Whether training hardly touched each row [tokens].
 
     The reference are tokens known never to have been trained: those of the 13 bytes that UTF-8
-    text cannot contain, and ids without a token (padding). A row is distrusted when it is no
+    text cannot contain, ids without a token (padding), and tokens that are called unused or
+    reserved (`[unused7]`). A row is distrusted when it is no
     farther from the centre of the references than they themselves are, with a margin. Without at
     least three references, or where most rows look like them, nothing is distrusted.
 
@@ -47,6 +51,7 @@ def reference_rows(size: int, vocabulary: ByteVocabulary) -> npt.NDArray[np.int6
         for token_id in range(size)
         if token_id >= vocabulary.size
         or vocabulary.kinds[token_id] == Kind.UNUSED
+        or RESERVED.fullmatch(vocabulary.names[token_id])
         or (
             vocabulary.kinds[token_id] != Kind.SPECIAL
             and vocabulary.tokens[token_id] in NEVER_IN_TEXT

@@ -101,7 +101,7 @@ class ComparisonReport:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader must know of the text, a sentence each."""
+        """What a reader must know beside the figures, a sentence each."""
         found = []
         if off := self.settings.get("documents_split_off"):
             found.append(
@@ -113,6 +113,17 @@ class ComparisonReport:
                 f"{out:,} document{'s' if out > 1 else ''} of the training text "
                 f"{'are' if out > 1 else 'is'} scored too, and nothing was fitted on "
                 f"{'them' if out > 1 else 'it'}."
+            )
+        if lost := max((result.evaluation.lossy_bytes for result in self.results), default=0):
+            found.append(
+                f"The donor's tokenizer does not give back {lost:,} of {self.base.bytes:,} bytes "
+                "of the text: compare methods with each other, not with the base."
+            )
+        if self.results and self.verdict is None:
+            found.append(
+                f"No method is called the best: {self.base.documents:,} "
+                f"document{'s were' if self.base.documents > 1 else ' was'} scored, and {FEWEST} "
+                "are the least to choose on one half and judge on the other."
             )
         return tuple(found)
 

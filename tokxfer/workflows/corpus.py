@@ -147,11 +147,13 @@ def open_corpus(
     """
     none = files is None or (isinstance(files, (list, tuple)) and not files)
     if "text" not in method.needs:
-        if not none:
+        useful = "text" in getattr(method, "wants", frozenset())
+        if not none and not useful:
             raise UsageError(
                 f"The method {method.name!r} is not fitted on text.", "Leave --train-text out."
             )
-        return None
+        if none:
+            return None
     if isinstance(files, TextCorpus):
         return files
     if files is None or none:

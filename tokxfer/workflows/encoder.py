@@ -145,9 +145,17 @@ class TextEncoder:
         return found, cosines
 
     def _compute(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        vectors = self._loaded().encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
-        )
+        model = self._loaded()
+        try:
+            vectors = model.encode(
+                list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+            )
+        except (ValueError, RuntimeError, KeyError, IndexError) as failure:
+            said = " ".join(str(failure).split())[:300].removesuffix(".")
+            raise FolderError(
+                f"The encoder {self.name} cannot encode text: {said}.",
+                "Take another one: --encoder FOLDER.",
+            ) from failure
         rows: npt.NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
         if not np.isfinite(rows).all():
             raise FolderError(

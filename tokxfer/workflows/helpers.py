@@ -16,6 +16,7 @@ from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.fitting import check_gensim
 
 SHARE = 1 / 3  # of the documents that are split off where no training text is given
+LONG = 80
 ADVICE = "Give a training text: --train-text FILE."
 
 
@@ -28,7 +29,8 @@ class Helpers:
         corpus: The text to fit on; None likewise.
         scored: The documents that are scored; nothing was fitted on them.
         split_off: How many were taken from the text to be fitted on.
-        left_out: How many were left out of the training text because they are scored.
+        left_out: How many were left out of the training text because they are scored, or share
+            long lines with what is.
         failures: Why something that a method needs is not there, by its name in `needs`.
     """
 
@@ -135,19 +137,31 @@ def divide(documents: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 
 
 def without(corpus: TextCorpus, documents: Sequence[str]) -> tuple[TextCorpus, int]:
-    """A training text without the documents that are scored, and how many those were.
+    """A training text without what is scored, and how many documents were left out for it.
 
-    What is scored stays the same whatever is trained on, so that comparisons can be compared.
+    That is every document that is scored too, or has a line of `LONG` characters or more in common
+    with one that is: a text is often there as a whole, and cut into documents. What is scored stays
+    the same whatever is trained on, so that comparisons can be compared.
 
     Raises:
         TokxferError: Nothing is left.
     """
-    scored = set(documents)
-    kept = [text for text in corpus.documents if text not in scored]
+    scored = {*documents, *(line for text in documents for line in long_lines(text))}
+    kept = [
+        text
+        for text in corpus.documents
+        if text not in scored and scored.isdisjoint(long_lines(text))
+    ]
     if not kept:
         raise TokxferError(
-            "Every document of the training text is scored too, so that none may be fitted on.",
+            "Every document of the training text is scored too, at least in part, so that none may "
+            "be fitted on.",
             "Give another training text, or leave it out: some documents are then split off.",
         )
     left_out = len(corpus.documents) - len(kept)
     return (TextCorpus(kept, corpus.files) if left_out else corpus), left_out
+
+
+def long_lines(text: str) -> list[str]:
+    """The lines of a text that are too long to occur in two texts by chance."""
+    return [line for line in map(str.strip, text.splitlines()) if len(line) >= LONG]
