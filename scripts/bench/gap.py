@@ -101,7 +101,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--start", default="omp", help="method whose rows the oracle starts from")
+    parser.add_argument("--start", default="blend", help="method whose rows the oracle starts from")
     parser.add_argument(
         "--tokens", type=int, default=Training.tokens, help="to train each oracle on"
     )

@@ -42,8 +42,8 @@ class Training:
         seed: Seed of that noise.
     """
 
-    tokens: int = 150_000
-    rate: float = 0.012
+    tokens: int = 300_000
+    rate: float = 0.006
     batch: int = 1
     context: int = 512
     noise: float = 0.05
