@@ -86,14 +86,15 @@ def global_row(
             if ordinary and (kind == Kind.BYTE) == wanted:
                 ids.setdefault(spelled, base_id)
     starts = token.startswith(b" ")
+    alike = {other: likeness(token, other) for other in ids}
     ranked = sorted(
         ids,
-        key=lambda other: (-round(likeness(token, other), 3), other.startswith(b" ") != starts),
+        key=lambda other: (-round(alike[other], 3), other.startswith(b" ") != starts, -alike[other]),
     )
-    near = [other for other in ranked[:k] if likeness(token, other) >= floor]
+    near = [other for other in ranked[:k] if alike[other] >= floor]
     if not near:
         return None
-    weights = torch.tensor(softmax([likeness(token, other) / t for other in near]))
+    weights = torch.tensor(softmax([alike[other] / t for other in near]))
     return weights @ problem.base_rows[[ids[other] for other in near]]
 
 
