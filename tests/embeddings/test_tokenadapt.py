@@ -89,7 +89,7 @@ def global_row(
     alike = {other: likeness(token, other) for other in ids}
     ranked = sorted(
         ids,
-        key=lambda other: (-round(alike[other], 3), other.startswith(b" ") != starts, -alike[other]),
+        key=lambda o: (-round(alike[o], 3), o.startswith(b" ") != starts, -alike[o]),
     )
     near = [other for other in ranked[:k] if alike[other] >= floor]
     if not near:
