@@ -62,6 +62,7 @@ JOBS = {
             "python scripts/bench/minilm.py --page docs/benchmarks.md",
             "python scripts/bench/transplant.py --readme README.md --page docs/benchmarks.md"
             " --plot docs/plots/transplant.svg",
+            "python scripts/bench/newline.py --page docs/benchmarks.md",
         ),
     ),
     "docs": Job(
