@@ -13,7 +13,8 @@ from tests.families import FAMILIES
 from tests.vocabulary.vocabularies import PAIRS, added, small_bpe, vocabulary, write
 from tokxfer.errors import FolderError, TokxferError, UsageError, VocabularyError
 from tokxfer.vocabulary import Kind, MatchKind, match
-from tokxfer.workflows.align import AlignmentReport, align, align_vocabularies, batches
+from tokxfer.workflows.align import AlignmentReport, align, align_vocabularies
+from tokxfer.workflows.text import batches
 
 DOCUMENTS = ["the quick brown fox, 2024", "Größe ", "naïve\n\n\ndog"]
 

@@ -24,7 +24,7 @@ from tokxfer.errors import TokxferError, UsageError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary
 from tokxfer.workflows import corpus as corpora
 from tokxfer.workflows import fitting
-from tokxfer.workflows.corpus import WORD, batches, open_corpus, text_hash
+from tokxfer.workflows.corpus import WORD, open_corpus, text_hash
 
 needs_gensim = pytest.mark.skipif(
     importlib.util.find_spec("gensim") is None, reason="needs the extra 'vectors'"
@@ -222,14 +222,6 @@ def test_a_damaged_or_read_only_cache_only_costs_time(text: Path, kept: Path) ->
 def test_a_hash_of_documents_knows_where_each_ends() -> None:
     assert text_hash(["ab", "c"]) != text_hash(["a", "bc"])
     assert text_hash(["ab", "c"]) == text_hash(["ab", "c"])
-
-
-def test_batches_hold_every_document_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpora, "BATCH_CHARACTERS", 5)
-    documents = ["abc", "de", "f", "ghijklmn", "o"]
-    found = list(batches(documents))
-    assert [text for batch in found for text in batch] == documents
-    assert len(found) == 3
 
 
 # ---- what is refused

@@ -197,6 +197,18 @@ def test_the_card_tells_what_was_done(
     assert not [line for line in lines if line != line.rstrip()]
 
 
+def test_the_card_of_auto_says_what_it_chose(
+    transplanted: tuple[Path, Path, Path], tiny: Tiny
+) -> None:
+    out = tiny.fresh()
+    tx.transplant(*transplanted[:2], out, method="auto")
+    text = ModelCard.load(out / "README.md").text
+    chosen_by_matrix = json_of(out, "tokxfer.json")["chosen"]
+    assert set(chosen_by_matrix) == {"input", "output"}
+    for matrix, chosen in chosen_by_matrix.items():
+        assert f"For the {matrix} matrix it chose `{chosen['method']}`." in text.splitlines()
+
+
 def test_of_a_result_without_estimates_the_card_says_nothing_about_them(tiny: Tiny) -> None:
     base, out = tiny.model("llama"), tiny.fresh()
     tx.transplant(base, base, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,12 +13,10 @@ import numpy as np
 from tokxfer.errors import VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, RoleMatch, match
 from tokxfer.vocabulary import read_vocabulary as read
-from tokxfer.workflows.text import read_documents
+from tokxfer.workflows.text import batches, read_documents
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
-
-BATCH_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -267,17 +265,3 @@ def fertility(vocabulary: ByteVocabulary, counts: Any, size: int, words: int) ->
         tokens_per_word=tokens / max(words, 1),
         unknown=int(counts[unknown]) if unknown >= 0 else 0,
     )
-
-
-def batches(documents: Iterable[str]) -> Iterator[list[str]]:
-    """Gather documents up to about a million characters at a time."""
-    batch: list[str] = []
-    characters = 0
-    for text in documents:
-        batch.append(text)
-        characters += len(text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch

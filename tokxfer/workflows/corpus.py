@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,12 @@ from tokxfer.workflows.fitting import (
     fit,
     gensim_version,
 )
-from tokxfer.workflows.text import read_documents
+from tokxfer.workflows.text import batches, read_documents
 from tokxfer.workflows.vectorstore import cache_folder, load_arrays, save_arrays
 
 Arrays = dict[str, npt.NDArray[Any]]
 Files = str | Path | Sequence[str | Path]
 WORD = re.compile(r" ?\S+|\s+(?!\S)|\s")  # the space before a word is the word's
-BATCH_CHARACTERS = 1_000_000
 
 
 class TextCorpus:
@@ -225,20 +224,6 @@ def check_often(count: int, what: str, min_count: int) -> None:
             f"No {what} occurs {min_count:,} times in the training text.",
             "Give more text, or take vectors of rarer ones: --min-count 1.",
         )
-
-
-def batches(documents: Sequence[str]) -> Iterator[list[str]]:
-    """The documents, some at a time."""
-    batch: list[str] = []
-    size = 0
-    for text in documents:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def text_hash(documents: Sequence[str]) -> str:

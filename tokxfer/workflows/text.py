@@ -6,13 +6,14 @@ import importlib
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tokxfer.errors import TokxferError
 
 JSON_LINES = {".jsonl", ".ndjson", ".json"}
+BATCH_CHARACTERS = 1_000_000
 
 
 def read_documents(
@@ -53,6 +54,20 @@ def read_documents(
         raise TokxferError(f"{path} is damaged: it cannot be decompressed ({failure}).") from None
     if not count and limit != 0:
         raise TokxferError(f"{path} is empty: there is no text in it.")
+
+
+def batches(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Gather documents up to about a million characters at a time."""
+    batch: list[str] = []
+    characters = 0
+    for text in documents:
+        batch.append(text)
+        characters += len(text)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def whole_text(path: Path, stream: BinaryIO) -> Iterator[str]:

@@ -116,6 +116,11 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
         "parents": [plan.base_name, plan.donor_name],
         "relation": "merge" if plan.donor is not None else "finetune",
         "method": plan.method.name,
+        "chosen": {
+            matrix: assembly.details["method"]
+            for matrix, assembly in rebuilt.assemblies.items()
+            if "method" in assembly.details
+        },
         "base_tokens": plan.base_vocabulary.size,
         "donor_tokens": plan.donor_vocabulary.size,
         "base_rows": plan.base.embeddings.rows,
