@@ -207,6 +207,7 @@ from tokxfer.checkpoints import atomic
 from tokxfer.checkpoints.atomic import atomic_folder
 
 out, point = Path(sys.argv[1]), sys.argv[2]
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it comes ignored
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -302,6 +303,18 @@ def test_a_termination_removes_what_was_half_written(
         process.send_signal(number)
         assert process.wait(60) != 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hang_up_that_was_ignored_stays_ignored(tmp_path: Path) -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with atomic_folder(tmp_path / "out") as folder:
+            os.kill(os.getpid(), signal.SIGHUP)
+            fill(folder, "new")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert content(tmp_path / "out") == "new"
 
 
 def test_the_folder_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
