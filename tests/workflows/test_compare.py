@@ -7,11 +7,14 @@ import json
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
+from tests.families import byte_level_groups, sentencepiece_bpe
 from tests.tiny import Tiny
 from tokxfer import OMP, compare, evaluate, transplant
 from tokxfer.cli.main import main
@@ -69,6 +72,48 @@ def test_figures_are_those_of_a_transplant_and_an_evaluation(
         assert result.made.rows == {matrix: dict(rows) for matrix, rows in done.rows.items()}
     (base_alone,) = evaluate(base, text=text).to_dict()["results"]
     assert found.base.bits_per_byte == pytest.approx(base_alone["bits_per_byte"], rel=1e-6)
+
+
+@pytest.mark.parametrize("option", ["twins", "keep_digits"])
+def test_options_of_a_transplant_are_those_of_a_comparison(
+    tiny: Tiny, text: Path, option: str
+) -> None:
+    base = tiny.model("llama", tokenizer=of_family(tiny, byte_level_groups()), tied=False)
+    donor = tiny.model("llama", tokenizer=of_family(tiny, sentencepiece_bpe()), seed=5)
+    compared_as_transplanted(
+        tiny, base, donor, text, {option: "mean" if option == "twins" else True}
+    )
+
+
+def test_a_comparison_may_learn_from_undertrained_rows(
+    tiny: Tiny, text: Path, models: Path
+) -> None:
+    """On real models: random ones have no rows that training left alone."""
+    pair = models / "code-bytebpe", models / "english-spbpe"
+    compared_as_transplanted(tiny, *pair, text, {"trust_undertrained": True})
+
+
+def compared_as_transplanted(
+    tiny: Tiny, base: Path, donor: Path, text: Path, option: dict[str, Any]
+) -> None:
+    plain = compare(base, donor, text=text, methods=["knn"]).results[0].evaluation
+    found = compare(base, donor, text=text, methods=["knn"], **option)
+    out = tiny.fresh()
+    done = transplant(base, donor, out, method="knn", **option)
+    (alone,) = evaluate(out, text=text).to_dict()["results"]
+    (told,) = found.results
+    assert told.evaluation.bits_per_byte == pytest.approx(alone["bits_per_byte"], rel=1e-5)
+    assert told.made.rows == {matrix: dict(counts) for matrix, counts in done.rows.items()}
+    assert told.evaluation.bits_per_byte != pytest.approx(plain.bits_per_byte, rel=1e-6)
+    assert option.items() <= found.settings.items()
+
+
+def of_family(tiny: Tiny, tokenizer: Tokenizer) -> Path:
+    folder = tiny.fresh()
+    folder.mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    return folder
 
 
 def test_results_come_best_first_with_all_that_was_measured(report: ComparisonReport) -> None:

@@ -42,6 +42,9 @@ Examples:
     metavar="FILE",
     help="focus, wechsel: text to fit vectors on.  [a third of the documents, then not scored]",
 )
+@options.twins
+@options.trust_undertrained
+@options.keep_digits
 @click.option("--window", type=click.IntRange(min=2), metavar="TOKENS", help="Tokens of a window.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of each file."

@@ -52,6 +52,11 @@ twins = click.option(
     show_default=True,
     help="Rows of ids with the bytes of another id, such as <0x65>, that no text becomes.",
 )
+keep_digits = click.option(
+    "--keep-digits",
+    is_flag=True,
+    help="Rewrite DONOR's tokenizer so that it cuts numbers as BASE's does.",
+)
 trust_undertrained = click.option(
     "--trust-undertrained",
     is_flag=True,

@@ -28,11 +28,7 @@ Examples:
 @options.twins
 @options.trust_undertrained
 @options.train_text
-@click.option(
-    "--keep-digits",
-    is_flag=True,
-    help="Rewrite DONOR's tokenizer so that it cuts numbers as BASE's does.",
-)
+@options.keep_digits
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @options.donor_revision

@@ -32,6 +32,9 @@ def compare(
     methods: Sequence[str | Method] | None = None,
     encoder: str | Path | TextEncoder | None = None,
     train_text: Files | None = None,
+    twins: str = "copy",
+    trust_undertrained: bool = False,
+    keep_digits: bool = False,
     limit: int | None = None,
     window: int | None = None,
     device: str = "auto",
@@ -58,6 +61,9 @@ def compare(
         encoder: The text encoder, for methods that need one; None takes the packaged one.
         train_text: Files to fit vectors on, for methods that need text; None splits documents off
             `text` for them, which are then not scored (see `divide`).
+        twins: What becomes of the donor's ids that no text becomes, as for `transplant`.
+        trust_undertrained: Learn from rows that training hardly touched, too.
+        keep_digits: Rewrite the donor's tokenizer so that it cuts numbers as the base's does.
         limit: Read only so many documents of each file of `text`.
         window: Tokens of a window; None takes the length the base was made for.
         device: "auto", "cpu", "cuda:0" or "mps".
@@ -93,7 +99,7 @@ def compare(
     documents = [d for file in files for d in read_documents(file, limit)]
     pair = Pair.open(
         base, donor, methods=chosen, revision=revision, donor_revision=donor_revision,
-        trust_remote_code=trust_remote_code, offline=offline,
+        twins=twins, keep_digits=keep_digits, trust_remote_code=trust_remote_code, offline=offline,
     )  # fmt: skip
     helpers = find_helpers(
         chosen, documents, encoder, train_text, seed=seed, progress=progress, device=device,
@@ -111,7 +117,9 @@ def compare(
     tokenizer = load_tokenizer(pair.base.path, trust_remote_code=trust_remote_code)
     told: dict[str, Any] = {"window": window, "memory_budget": budget, "progress": progress}
     before = evaluate_model(model, tokenizer, documents, name=pair.base_name, **told)
-    bench = Workbench(pair, model, place, seed=seed, budget=budget)
+    bench = Workbench(
+        pair, model, place, seed=seed, budget=budget, trust_undertrained=trust_undertrained
+    )
     results, skipped = [], {}
     for name, method in named.items():
         try:
@@ -143,6 +151,9 @@ def compare(
             "device": str(place),
             "dtype": dtype,
             "seed": seed,
+            "twins": twins,
+            "trust_undertrained": trust_undertrained,
+            "keep_digits": keep_digits,
             **helpers.to_dict(),
         },
         versions=versions(),

@@ -14,7 +14,14 @@ from tokxfer.checkpoints import ModelFolder, resolve
 from tokxfer.embeddings import HeldOut, Method, Problem, held_out, uses_donor_weights
 from tokxfer.embeddings.pieces import pieces_map
 from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
-from tokxfer.vocabulary import ByteVocabulary, Match, match, read_vocabulary
+from tokxfer.vocabulary import (
+    ByteVocabulary,
+    KeptDigits,
+    Match,
+    match,
+    read_vocabulary,
+    rewrite_digits,
+)
 from tokxfer.workflows.corpus import TextCorpus
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.matrices import (
@@ -41,6 +48,8 @@ class Pair:
         base_name, donor_name: As people call them.
         base_vocabulary, donor_vocabulary: Their tokens.
         match: The donor's ids lined up with the base's.
+        digits: How the donor's tokenizer came to cut numbers as the base's does; None where that
+            was not asked for.
         donor_failure: Why the donor's weights cannot be read; "" where nothing is wrong.
     """
 
@@ -52,6 +61,7 @@ class Pair:
     base_vocabulary: ByteVocabulary
     donor_vocabulary: ByteVocabulary
     match: Match
+    digits: KeptDigits | None = None
     donor_failure: str = ""
 
     @classmethod
@@ -63,6 +73,8 @@ class Pair:
         *,
         revision: str | None = None,
         donor_revision: str | None = None,
+        twins: str = "copy",
+        keep_digits: bool = False,
         trust_remote_code: bool = False,
         offline: bool = False,
     ) -> Pair:
@@ -87,7 +99,9 @@ class Pair:
                     raise
                 why = str(failure)
         old, new = read_vocabulary(base_folder.path), read_vocabulary(donor_path)
-        matched = match(old, new)
+        kept = rewrite_digits(old, new) if keep_digits else None
+        new = new if kept is None else kept.vocabulary
+        matched = match(old, new, twins=twins)
         check_vocabularies(matched, old, base_folder.embeddings.rows)
         refuse_other(base_folder)
         return cls(
@@ -99,6 +113,7 @@ class Pair:
             base_vocabulary=old,
             donor_vocabulary=new,
             match=matched,
+            digits=kept,
             donor_failure=why,
         )
 
@@ -142,21 +157,35 @@ class Workbench:
         device: Where rows are made.
         seed: Seed of everything random.
         budget: Bytes that batches may take; None for half of what is free.
+        trust_undertrained: Whether rows that training hardly touched count like any other.
 
     Attributes:
         undertrained: For each matrix, how many rows training hardly touched, by model.
     """
 
     def __init__(
-        self, pair: Pair, model: Any, device: torch.device, *, seed: int, budget: int | None
+        self,
+        pair: Pair,
+        model: Any,
+        device: torch.device,
+        *,
+        seed: int,
+        budget: int | None,
+        trust_undertrained: bool = False,
     ) -> None:
         self.pair, self.model, self.device = pair, model, device
-        self._options = {"seed": seed, "memory_budget": budget}
+        self._options = {
+            "seed": seed,
+            "memory_budget": budget,
+            "trust_undertrained": trust_undertrained,
+        }
         self._base = read_matrices(pair.base).to(device)
         check_finite(pair.base, self._base, pair.base.embeddings.rows)
         self._donor: Matrices | None = None
         if pair.donor is not None:
             self._donor = read_matrices(pair.donor).to(device)
+            if pair.digits is not None:
+                self._donor = self._donor.first(pair.digits.donor_size)
             check_finite(pair.donor, self._donor, pair.donor_vocabulary.size)
         self._size = new_size(pair.match, len(self._base.input), None)
         self._installed = False
