@@ -67,7 +67,7 @@ def test_scores_are_what_they_say(noise: float) -> None:
     kinds = problem.base.kinds
     kept = [i for i, kind in enumerate(kinds) if kind not in (Kind.SPECIAL, Kind.UNUSED)]
     rows = problem.base_rows.double().numpy()
-    mean = rows[kept].mean(axis=0)
+    mean = rows[problem.sources[hidden.anchors]].mean(axis=0)
     outside = method.solve(hidden).outside
     assert outside is not None
     made = outside.double().numpy() - mean
@@ -87,11 +87,43 @@ def test_scores_are_what_they_say(noise: float) -> None:
     assert scores.rank == sorted(ranks)[(len(ranks) - 1) // 2]
 
 
-def test_the_mean_row_has_a_relative_error_of_one() -> None:
+class OneRow:
+    """A method with one row for all tokens: the mean of the shared ones, and something more."""
+
+    name, needs = "one row", frozenset[str]()
+
+    def __init__(self, more: float = 0.0) -> None:
+        self.more = more
+
+    def solve(self, problem: Problem) -> Solution:
+        shown = torch.from_numpy(problem.sources[problem.anchors])
+        row = problem.base_rows[shown].mean(dim=0) + self.more
+        empty = [((), (), Origin.OUTSIDE) for _ in problem.missing]
+        rows = VocabularyMap.from_rows(len(problem.base_rows), empty)
+        return Solution(rows, row.repeat(len(problem.missing), 1))
+
+
+def test_one_mean_row_for_all_has_a_relative_error_of_one() -> None:
     problem = posed()
-    scores = held_out(problem, Mean())
+    scores = held_out(problem, OneRow())  # type: ignore[arg-type]
     assert scores.relative_error == pytest.approx(1)
     assert len(problem.base_rows) / 3 < scores.rank < len(problem.base_rows) * 2 / 3
+    assert held_out(problem, Mean()).relative_error == pytest.approx(1, abs=0.1)
+
+
+def test_rows_far_from_all_others_do_not_make_one_row_look_good() -> None:
+    """As those are that training left alone."""
+    problem = posed()
+    rows = problem.base_rows.clone()
+    apart = np.setdiff1d(np.arange(len(rows)), problem.sources[problem.anchors])
+    assert len(apart) > 20
+    rows[apart] += 100
+    moved = dataclasses.replace(problem, base_rows=rows)
+    for more in (0.0, 0.3):
+        near, far = (held_out(p, OneRow(more)) for p in (problem, moved))  # type: ignore[arg-type]
+        assert abs(far.cosine) < 0.2
+        assert far.cosine == pytest.approx(near.cosine, abs=1e-5)
+        assert far.relative_error == pytest.approx(near.relative_error, rel=1e-5)
 
 
 def test_every_method_gets_the_same_tokens_and_another_seed_others() -> None:

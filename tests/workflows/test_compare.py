@@ -122,7 +122,7 @@ def test_results_come_best_first_with_all_that_was_measured(report: ComparisonRe
     assert {result.method for result in report.results} == {*PLAIN, "omp (k=4)", "linear"}
     by_name = {result.method: result for result in report.results}
     assert by_name["omp (k=4)"].made.options["k"] == 4
-    assert by_name["mean"].made.held_out["input"].relative_error == pytest.approx(1)
+    assert by_name["mean"].made.held_out["input"].relative_error == pytest.approx(1, abs=0.1)
     assert report.undertrained.keys() == {"input", "output"}
     for counts in report.undertrained.values():
         assert counts.keys() == {"base", "donor"}
@@ -405,9 +405,10 @@ def test_a_comparison_in_which_nothing_could_be_tried_has_failed(
     tiny: Tiny, text: Path, capsys: pytest.CaptureFixture[str], form: list[str]
 ) -> None:
     words = [tiny.model("llama"), tiny.tokenizer("unigram"), "--text", text, "-m", "omp"]
-    status, out, err = run(capsys, *words, *form)
+    status, out, err = run(capsys, *words, *form, "--report", tiny.root / "no-report")
     assert status == 1
     assert "None of the methods could be tried. omp: " in err
+    assert not (tiny.root / "no-report").exists()
     if form == ["--json"]:
         document = json.loads(out)
         assert document["results"] == []
@@ -457,3 +458,16 @@ def test_memory_is_what_was_taken_beyond_what_was_held() -> None:
         del taken
     assert peak.extra_bytes is not None
     assert 120_000_000 < peak.extra_bytes < 300_000_000  # what was held may shrink meanwhile
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_that_an_earlier_step_freed_is_counted_again() -> None:
+    taken = []
+    for _ in range(2):
+        with MemoryPeak(torch.device("cpu")) as peak:
+            small = [bytearray(50_000) for _ in range(2_000)]  # kept by the allocator when freed
+            del small
+        taken.append(peak.extra_bytes)
+    assert taken[0] is not None
+    assert taken[1] is not None
+    assert taken[1] > taken[0] / 2 > 30_000_000

@@ -12,7 +12,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.heldout import hide
+from tokxfer.embeddings.heldout import hide, shared_centre
 from tokxfer.embeddings.knn import Neighbours
 from tokxfer.embeddings.linear import Linear
 from tokxfer.embeddings.mean import outside_map
@@ -59,10 +59,11 @@ class Blend:
         lengths = float(made.norm(dim=1).sum())
         scale = (float(true.norm(dim=1).sum()) / lengths) ** 0.5 if lengths > 0 else 1.0
         trusted = np.flatnonzero(~problem.distrusted)
+        away = mean - shared_centre(posed)
         details = {
             **{part.name: round(w, 4) for part, w in zip(PARTS, weights, strict=True)},
             "scale": scale,
-            "cosine": float(torch.cosine_similarity(made, true).mean()),
+            "cosine": float(torch.cosine_similarity(scale * made + away, true + away).mean()),
             "held_out": len(ids),
             "distrusted": int(problem.distrusted.sum()),
         }

@@ -27,11 +27,12 @@ class HeldOut:
 
     Attributes:
         tokens: How many were held out.
-        cosine: Mean cosine of new and true rows, both measured from the mean row of the base.
+        cosine: Mean cosine of new and true rows, both measured from the centre: the mean of the
+            shared rows that a method is shown. One row for all tokens is worth about 0.
         relative_error: Length of all differences between new and true rows, in parts of the length
-            of the true rows' differences from the mean row: 1 is what the mean row itself makes.
+            of the true rows' differences from the centre: 1 is what the centre itself makes.
         rank: Median place of the true row among the base's, the likest to the new row first; 1 is
-            the best. Rows are measured from the mean row.
+            the best. Rows are measured from the centre.
         worst: Donor ids of the tokens with the lowest cosines, the worst first, each with its own.
     """
 
@@ -58,11 +59,12 @@ def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> Held
     solution = method.solve(posed)
     mean = mean_row(problem.base_rows, problem.base)
     rows = problem.base_rows.float()
-    made = apply_map(solution.map, rows, mean=mean, outside=solution.outside) - mean
     ids = torch.from_numpy(problem.sources[posed.missing]).to(rows.device)
-    true = rows[ids] - mean
+    centre = shared_centre(posed)
+    made = apply_map(solution.map, rows, mean=mean, outside=solution.outside) - centre
+    true = rows[ids] - centre
     cosines = functional.cosine_similarity(made, true)
-    ranks = places(made, cosines, trained_rows(rows, problem.base).clone().sub_(mean))
+    ranks = places(made, cosines, trained_rows(rows, problem.base).clone().sub_(centre))
     return HeldOut(
         tokens=len(ids),
         cosine=float(cosines.mean()),
@@ -73,6 +75,16 @@ def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> Held
             for at in cosines.argsort()[:WORST].tolist()
         ),
     )
+
+
+def shared_centre(problem: Problem) -> Float[torch.Tensor, " dim"]:
+    """The mean in float32 of the base's rows of the anchors, from which new rows are measured.
+
+    Not the mean of all rows: those that training left alone would pull it away from all others, and
+    every row that lies where they do not would seem to be in the right direction.
+    """
+    shown = torch.from_numpy(problem.sources[problem.anchors]).to(problem.base_rows.device)
+    return problem.base_rows[shown].float().mean(dim=0)
 
 
 def hide(problem: Problem, count: int = HELD_OUT) -> Problem:
