@@ -258,21 +258,13 @@ def page_table(rows: Sequence[Row], skipped: Sequence[str], told: str) -> str:
     def figure(value: tuple[float, float]) -> str:
         return f"{value[0]:.3f} ± {value[1]:.3f}"
 
-    best = {
-        donor: max(
-            (r.kept.spearman[0] for r in rows if r.donor == donor and r.method in REGISTRY),
-            default=np.inf,
-        )
-        for donor in {row.donor for row in rows}
-    }
     lines, last = [], ""
     for row in rows:
         kept = row.kept
-        named = row.method in REGISTRY and kept.spearman[0] == best[row.donor]
         lines.append(
             [
                 row.donor if row.donor != last else "",
-                f"**{row.method}**" if named else row.method,
+                row.method,
                 *map(figure, (kept.spearman, kept.pearson, kept.difference, kept.recall)),
                 figure(kept.cosine),
                 f"{row.tokens:.1f}",

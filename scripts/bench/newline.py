@@ -43,12 +43,17 @@ from tokxfer.workflows.evaluation import Ratio
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 CORPUS = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared")) / "corpus"
-OURS = ("blend", "omp")
+OURS = {
+    f"tokxfer {method}{told}": (method, twins)
+    for method in ("blend", "omp")
+    for told, twins in (("", "copy"), (" --twins mean", "mean"))
+}
 THEIRS = {
     "common_interpolation": ("-k", "16", "--weight-scheme", "barycentric"),
     "omp": ("-k", "8", "--magikarp"),
 }
-AGAINST = {"blend": "common_interpolation", "omp": "omp"}
+RIVALS = {"blend": "mergekit common_interpolation", "omp": "mergekit omp"}
+AGAINST = {name: RIVALS[method] for name, (method, _) in OURS.items()}
 ROWS = ("the base's", "mergekit's")
 Figures = dict[str, Any]
 
@@ -60,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     texts = {"English": gap_text.given([], options.text)}
     if options.corpus.is_dir():
         texts["code"] = gap_text.code(options.corpus, options.cache / "text")
-    models = {f"tokxfer {name}": ours(options, name) for name in OURS}
+    models = {name: ours(options, *what) for name, what in OURS.items()}
     models |= {f"mergekit {name}": theirs(options, name) for name in THEIRS}
     runs = list(measured(models, newline_of(options.donor), options.donor, texts))
     document = {
@@ -100,13 +105,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def ours(options: argparse.Namespace, method: str) -> Any:
+def ours(options: argparse.Namespace, method: str, twins: str) -> Any:
     """The base with the donor's tokenizer, rows by one of our methods."""
     pairs = [
         (AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
         for folder in (options.base, options.donor)
     ]
-    return tx.transplant_model(*pairs[0], *pairs[1], method=method, twins="mean")[0]
+    return tx.transplant_model(*pairs[0], *pairs[1], method=method, twins=twins)[0]
 
 
 def theirs(options: argparse.Namespace, method: str) -> Any:
@@ -141,9 +146,8 @@ def measured(
     vocabulary = read_vocabulary(donor)
     rows = {name: newline_rows(model, newline) for name, model in models.items()}
     for name, model in models.items():
-        method = name.split()[1]
-        made = f"mergekit {AGAINST.get(method, method)}" if "tokxfer" in name else name
-        for label, source in zip(ROWS, (f"tokxfer {OURS[0]}", made), strict=True):
+        made = AGAINST.get(name, name)
+        for label, source in zip(ROWS, (next(iter(OURS)), made), strict=True):
             put(model, newline, rows[source])
             for text_name, text in texts.items():
                 result = evaluate_model(model, vocabulary, list(text.judged))
@@ -183,8 +187,8 @@ def surroundings(document: Figures) -> str:
         f"`{document['command']}`, {document['threads']} threads; tokxfer {place['tokxfer']}, "
         f"{document['mergekit'].replace('==', ' ')}, {packages}, Python {place['python']}; "
         f"{place['platform']}, {place['cpus']} cores. {document['base']} ← {document['donor']}; "
-        f"{sizes}. tokxfer with `--twins mean`, mergekit with its best settings on the English "
-        "text and the tokenizers' classes named."
+        f"{sizes}. mergekit has its best settings on the English text and the tokenizers' classes "
+        "named."
     )
 
 
@@ -212,10 +216,9 @@ def duels(runs: list[Figures]) -> str:
         cells = []
         for text in texts:
             for row in ROWS:
-                sides = nats[f"tokxfer {mine}", text, row], nats[f"mergekit {other}", text, row]
-                ratio = Ratio.of(*sides)
+                ratio = Ratio.of(nats[mine, text, row], nats[other, text, row])
                 cells.append(f"{ratio.value:.3f} ± {ratio.stderr:.3f}")
-        rows.append([f"{mine} : {other}", *cells])
+        rows.append([f"{mine} : {other.removeprefix('mergekit ')}", *cells])
     columns = ["tokxfer : mergekit", *(f"{text}, {row} newline" for text in texts for row in ROWS)]
     return markdown_table(columns, rows, "l" + "r" * len(columns[1:]))
 

@@ -102,7 +102,8 @@ def surroundings(document: Figures) -> str:
 def reading(document: Figures) -> str:
     """How the figures came about, in one paragraph."""
     said = (
-        "tokxfer's methods take their defaults, tuned without any text. Seconds and memory are "
+        "tokxfer's methods take their defaults, tuned without any text, but for rows that say "
+        "otherwise (a best k, `--twins mean`). Seconds and memory are "
         "those of a whole command, start of Python included, for `omp`, `subword-uniform` and all "
         "of mergekit; tokxfer's other runs share one loaded base. ± is the standard error over "
         f"{document['text']['documents']} documents, paired with the base."

@@ -24,7 +24,9 @@ def said(studies: list[Figures]) -> str:
     sentences = [
         sentence("tokxfer's best keeps more than mergekit's best", named[0]),
         sentence(
-            "`omp`, at its defaults or its best k, keeps more than mergekit's at its best", named[1]
+            "`omp`, at the best of its defaults, its best k and `--twins mean`, keeps more than "
+            "mergekit's at the best of its settings",
+            named[1],
         ),
         sentence("TokenAdapt's hybrid keeps more than its local part", named[2]),
         sentence("TokenAdapt's hybrid keeps more than ReTok's means of pieces", named[3]),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import signal
 import subprocess
@@ -229,6 +230,18 @@ def test_undertrained_rows_are_told_and_may_be_trusted(
     assert bold["options"]["trust_undertrained"] is True
     assert bold["undertrained"] == usual["undertrained"]
     assert bold["chosen"]["input"]["distrusted"] == 0
+
+
+def test_what_auto_tried_is_a_line_each(run: Run, base: Path, donor: Path, tmp_path: Path) -> None:
+    code, text, _ = run(base, donor, tmp_path / "auto", "-m", "auto")
+    assert code == 0
+    lines = text[text.index("Cosine with held-out rows") :].splitlines()[2:]
+    tried = list(itertools.takewhile(bool, map(str.strip, lines)))
+    found = json.loads((tmp_path / "auto" / "tokxfer.json").read_text())["chosen"]
+    scores = found["input"]["cosines"]
+    assert len(tried) == len(scores)
+    sums = [sum(map(float, line.split()[-len(found) :])) for line in tried]
+    assert sums == sorted(sums, reverse=True)
 
 
 def test_weights_and_k_reach_the_neighbours(

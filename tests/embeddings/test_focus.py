@@ -36,7 +36,7 @@ def mixture(problem: Problem, token: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("base", "donor"), PAIRS)
-@pytest.mark.parametrize("matrix", ["input", "tied"])
+@pytest.mark.parametrize("matrix", ["input", "output", "tied"])
 def test_rows_are_sparsemax_mixtures_of_shared_tokens(base: str, donor: str, matrix: str) -> None:
     problem = with_corpus(base, donor, matrix=matrix)
     rows, drawn_rows = rebuilt(problem, Focus()), rebuilt(problem, Gaussian())

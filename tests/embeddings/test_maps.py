@@ -82,8 +82,9 @@ def test_a_linear_relation_is_found_again(base: str, donor: str) -> None:
     assert error < 0.01
 
 
-def test_a_linear_map_is_ridge_regression_with_the_penalty_told() -> None:
-    problem = make_problem("sentencepiece_bpe", "byte_level")
+@pytest.mark.parametrize(("base", "donor"), CYCLE)
+def test_a_linear_map_is_ridge_regression_with_the_penalty_told(base: str, donor: str) -> None:
+    problem = make_problem(base, donor)
     solution = Linear().solve(problem)
     assert solution.outside is not None
     trusted, targets, atoms, sources = parts(problem)

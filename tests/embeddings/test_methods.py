@@ -12,6 +12,7 @@ from sklearn.linear_model import orthogonal_mp
 
 from tests.embeddings.problems import draw, make_problem
 from tests.families import FAMILIES
+from tests.sparse.oracle import pursue, ridge_fit
 from tokxfer.embeddings import OMP, Gaussian, Mean, Problem, Subword, Zero, assemble
 from tokxfer.vocabulary import Kind, Origin
 
@@ -91,6 +92,28 @@ def test_omp_carries_scikit_learns_coefficients_over_to_the_base(base: str, dono
         target = unit[token].numpy().astype(np.float64)
         coefficients = orthogonal_mp(atoms.T, target, n_nonzero_coefs=3)
         expected = torch.from_numpy(coefficients) @ sources
+        torch.testing.assert_close(rows[token].double(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("base", "donor"), PAIRS)
+@pytest.mark.parametrize(("selection", "ridge"), [("raw", 0.0), ("normalized", 0.3), ("raw", 0.3)])
+def test_omp_is_the_slow_pursuit_for_rows_of_any_length(
+    base: str, donor: str, selection: str, ridge: float
+) -> None:
+    problem = make_problem(base, donor)
+    assert problem.donor_rows is not None
+    lengths = torch.linspace(0.2, 3, len(problem.donor_rows))[:, None]
+    problem = dataclasses.replace(problem, donor_rows=problem.donor_rows * lengths)
+    assert problem.donor_rows is not None
+    rows = rebuilt(problem, OMP(k=4, selection=selection, ridge=ridge, tune=False))
+    atoms = problem.donor_rows[torch.from_numpy(problem.anchors)].double().numpy()
+    sources = problem.base_rows[torch.from_numpy(problem.sources[problem.anchors])].double()
+    for token in problem.missing[~problem.distrusted][::7].tolist():
+        target = problem.donor_rows[token].double().numpy()
+        support = pursue(target, atoms, 4, selection)
+        penalty = ridge * (atoms**2).sum(axis=1).mean()
+        coefficients = torch.from_numpy(ridge_fit(target, atoms[support], penalty))
+        expected = coefficients @ sources[support]
         torch.testing.assert_close(rows[token].double(), expected, rtol=1e-3, atol=1e-4)
 
 

@@ -120,7 +120,7 @@ def differing(rows: torch.Tensor, tokens: list[int], expected: list[torch.Tensor
 
 
 @pytest.mark.parametrize(("base", "donor"), CYCLE)
-@pytest.mark.parametrize("matrix", ["input", "tied"])
+@pytest.mark.parametrize("matrix", ["input", "output", "tied"])
 def test_hybrid_rows_mix_pieces_and_the_nearest_tokens(base: str, donor: str, matrix: str) -> None:
     problem = posed(base, donor, matrix=matrix)
     method = TokenAdaptHybrid(share=0.4, k=2, temperature=0.2, threshold=0.55)

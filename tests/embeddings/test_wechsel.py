@@ -42,7 +42,9 @@ def candidates(problem: Problem) -> list[int]:
 
 
 @pytest.mark.parametrize(("base", "donor"), PAIRS)
-@pytest.mark.parametrize(("matrix", "k", "temperature"), [("input", 10, 0.1), ("tied", 3, 0.4)])
+@pytest.mark.parametrize(
+    ("matrix", "k", "temperature"), [("input", 10, 0.1), ("output", 5, 0.2), ("tied", 3, 0.4)]
+)
 def test_rows_are_softmax_means_of_the_nearest_of_all_base_tokens(
     base: str, donor: str, matrix: str, k: int, temperature: float
 ) -> None:
@@ -56,12 +58,17 @@ def test_rows_are_softmax_means_of_the_nearest_of_all_base_tokens(
     assert torch.equal(rows[unseen], drawn_rows[unseen])
     known = [token for token in tokens if token in new]
     assert known
-    for token in known[::13]:
+    compared = 0
+    for token in known[::7]:
         scores = {base_id: float(new[token] @ old[base_id]) for base_id in ids}
-        near = sorted(ids, key=lambda base_id: -scores[base_id])[:k]
+        ranked = sorted(ids, key=lambda base_id: -scores[base_id])
+        if scores[ranked[k - 1]] - scores[ranked[k]] < 1e-6:
+            continue  # tokens of the same words: which of them is among the nearest is open
+        near, compared = ranked[:k], compared + 1
         weights = softmax([scores[base_id] / temperature for base_id in near])
         expected = torch.tensor(weights) @ problem.base_rows[near]
         torch.testing.assert_close(rows[token], expected, rtol=1e-3, atol=1e-4)
+    assert compared
 
 
 def test_unseen_tokens_get_the_mean_of_their_pieces_where_asked() -> None:

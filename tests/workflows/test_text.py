@@ -99,6 +99,8 @@ def test_lines_behind_the_limit_are_not_looked_at(tmp_path: Path) -> None:
     [
         ("a.txt", b"", "is empty: there is no text in it."),
         ("a.jsonl", b"\n\n", "is empty: there is no text in it."),
+        ("a.txt", b" \n\t\n", "holds nothing but white space."),
+        ("a.jsonl", b'{"text": ""}\n{"text": "  "}\n', "holds nothing but white space."),
         ("a.txt", b"one\ntwo\n\xff", "line 3, is not UTF-8."),
         ("a.jsonl", b'{"text": "x"}\n{"text": "\xe4"}', "line 2, is not UTF-8."),
         ("a.jsonl", b'{"text": "x"}\n{"text"', "line 2, is not JSON: "),

@@ -78,7 +78,7 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
         check_report(report, force=force, inputs=inputs)
     arguments["methods"] = arguments["methods"] or None
     found = compare(**arguments, progress=not quiet)
-    if report is not None:
+    if report is not None and found.results:
         write_report(found, report, force=force, inputs=inputs)
     if as_json:
         print_json(found.to_dict())
@@ -89,7 +89,7 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
         note(f"Not tried: {method}. {reason}", quiet=quiet)
     for remark in found.remarks:
         note(remark, quiet=quiet)
-    if report is not None:
+    if report is not None and found.results:
         note(f"{report}/report.html has the plots and the worst tokens.", quiet=quiet)
     fail_without_results(found)
 
@@ -117,6 +117,10 @@ def print_results(found: ComparisonReport) -> None:
              result.ratio.stderr, *cosines, round(made.seconds, 2), extra]
         )  # fmt: skip
     print_table(f"{found.base_name} with the tokenizer of {found.donor_name}", columns, rows)
+    click.echo(
+        f"\n{found.shared:,} byte strings are shared, {found.coverage:.1%} of the donor's; "
+        f"{found.text_coverage:.1%} of the text's tokens keep their rows."
+    )
     verdict = found.verdict
     if verdict is not None:
         error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"

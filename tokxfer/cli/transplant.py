@@ -143,8 +143,7 @@ def print_summary(report: dict[str, Any]) -> None:
         ],
     )
     chosen = {matrix: choice for matrix, choice in report["chosen"].items() if choice}
-    scores = {m: choice["cosines"] for m, choice in chosen.items() if "cosines" in choice}
-    print_choices("Cosine with held-out rows, by method", scores)
+    print_scores({m: choice["cosines"] for m, choice in chosen.items() if "cosines" in choice})
     print_choices(
         f"What {report['method']} chose",
         {m: {k: v for k, v in c.items() if k != "cosines"} for m, c in chosen.items()},
@@ -156,6 +155,19 @@ def print_summary(report: dict[str, Any]) -> None:
         f"\n{len(report['checks'])} checks hold. {report['out']} written in "
         f"{report['seconds']:.1f} s, {report['peak_bytes'] / 1e6:,.0f} MB at the peak."
     )
+
+
+def print_scores(scores: dict[str, dict[str, float]]) -> None:
+    """A line per method, a column per matrix, the best first; nothing where none was tried."""
+    if scores:
+        click.echo()
+        names = {name: None for found in scores.values() for name in found}
+        ranked = sorted(names, key=lambda name: -sum(s.get(name, -1.0) for s in scores.values()))
+        print_table(
+            "Cosine with held-out rows",
+            ["method", *scores],
+            [(name, *(found.get(name) for found in scores.values())) for name in ranked],
+        )
 
 
 def print_choices(title: str, choices: dict[str, dict[str, Any]]) -> None:

@@ -110,7 +110,8 @@ class TextEncoder:
             self._store = VectorStore(self._folder / f"{self.fingerprint}.safetensors")
         new = sorted(self._store.lacking(texts), key=len)
         chunk = BATCH * KEEP_EVERY
-        with progress_bar(len(new), f"texts by {self.name}", "text", self.progress) as bar:
+        shown = self.progress and bool(new)
+        with progress_bar(len(new), f"texts by {self.name}", "text", shown) as bar:
             for start in range(0, len(new), chunk):
                 part = new[start : start + chunk]
                 self._store.add(part, self._compute(part))

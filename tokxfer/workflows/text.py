@@ -30,18 +30,19 @@ def read_documents(
         keep_empty: Yield empty documents too, for callers that count them.
 
     Raises:
-        TokxferError: The file is missing, damaged, empty or not UTF-8, or a line of it is not an
-            object with a text; the sentence names file and line.
+        TokxferError: The file is missing, damaged or not UTF-8, there is nothing but white space
+            in it, or a line of it is not an object with a text; the sentence names file and line.
     """
     path = Path(path)
     kind = Path(path.stem).suffix if path.suffix.lower() in OPENERS else path.suffix
     read = json_lines if kind.lower() in JSON_LINES else whole_text
-    count = 0
+    count, blank = 0, True
     try:
         with open_bytes(path) as stream:
             documents = read(path, stream)
             while count != limit and (text := next(documents, None)) is not None:
                 count += bool(text)
+                blank &= not text.strip()
                 if text or keep_empty:
                     yield text
     except FileNotFoundError:
@@ -54,6 +55,8 @@ def read_documents(
         raise TokxferError(f"{path} is damaged: it cannot be decompressed ({failure}).") from None
     if not count and limit != 0:
         raise TokxferError(f"{path} is empty: there is no text in it.")
+    if blank and limit != 0:
+        raise TokxferError(f"{path} holds nothing but white space.", "Give a text with words.")
 
 
 def batches(documents: Iterable[str]) -> Iterator[list[str]]:
