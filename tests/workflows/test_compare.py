@@ -375,6 +375,33 @@ def test_the_command_prints_a_table_and_writes_a_report(
     assert "exists already" in err
 
 
+def test_options_follow_a_methods_name(
+    tiny: Tiny, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tiny.model("llama"), tiny.model("gpt2", tokenizer="spbpe", tokens=440, seed=5)
+    asked = ("omp:k=3,tune=false,selection=raw", "knn:k=2,weights=distance", "omp")
+    words = [word for method in asked for word in ("-m", method)]
+    status, out, _ = run(capsys, *models, "--text", text, *words, "--json")
+    assert status == 0
+    made = {result["method"]: result["options"] for result in json.loads(out)["results"]}
+    assert set(made) == {
+        "omp (k=3, selection=raw, tune=False)",
+        "knn (k=2, weights=distance)",
+        "omp",
+    }
+    assert made["omp (k=3, selection=raw, tune=False)"]["selection"] == "raw"
+    for wrong, said in {
+        "omp:k": "an option without a value: 'k'",
+        "omp:size=3": "has no option 'size'",
+        "pmo:k=3": "There is no method 'pmo'",
+        "omp:k=many": "cannot be had",
+    }.items():
+        status, out, err = run(capsys, *models, "--text", text, "-m", wrong)
+        assert status == 2
+        assert said in err
+        assert not out
+
+
 @pytest.mark.parametrize("place", ["base", "around", "text"])
 def test_a_report_never_replaces_what_was_compared(
     tiny: Tiny, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokxfer.cli import options
+from tokxfer.cli import methods, options
 from tokxfer.cli.output import note, print_json, print_table
 from tokxfer.errors import TokxferError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   tokxfer compare models/english-spbpe models/english-bytebpe --text models/held_out.jsonl
+  tokxfer compare gpt2 model -m omp -m omp:k=8,tune=false --text documents.jsonl
   tokxfer compare gpt2 tokenizer.json --text documents.jsonl -m subword -m mean --report out
 """,
 )
@@ -32,7 +33,11 @@ Examples:
     help='Plain text, or JSON lines with a "text" field: documents give standard errors.',
 )
 @click.option(
-    "-m", "--method", "methods", multiple=True, help="A method; may be repeated.  [all but auto]"
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    help="A method, with options like omp:k=8,tune=false; may be repeated.  [all but auto]",
 )
 @click.option("--report", type=click.Path(), help="Write report.json and report.html here.")
 @options.encoder
@@ -76,7 +81,7 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
         texts = (*arguments["text"], *arguments["train_text"])
         inputs = [arguments["base"], arguments["donor"], *texts]
         check_report(report, force=force, inputs=inputs)
-    arguments["methods"] = arguments["methods"] or None
+    arguments["methods"] = [methods.with_options(text) for text in arguments["methods"]] or None
     found = compare(**arguments, progress=not quiet)
     if report is not None and found.results:
         write_report(found, report, force=force, inputs=inputs)

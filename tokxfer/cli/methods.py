@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import click
 
 from tokxfer.cli.options import shared
+
+if TYPE_CHECKING:
+    from tokxfer.embeddings import Method
 
 
 def number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
@@ -13,6 +19,36 @@ def number_or_word(_: click.Context, __: click.Parameter, value: str | None) -> 
         return None if value is None else float(value)
     except ValueError:
         return value
+
+
+def with_options(text: str) -> str | Method:
+    """The method that `omp:k=8,tune=false` stands for; a name alone is left as it is.
+
+    Raises:
+        UsageError: It is not of this form, or there is no such method or option.
+    """
+    from tokxfer.embeddings import build_method
+    from tokxfer.errors import UsageError
+
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return text
+    options = {}
+    for part in rest.split(","):
+        key, sign, value = part.partition("=")
+        if not sign:
+            raise UsageError(
+                f"The method {text!r} has an option without a value: {part!r}.",
+                "Write it like omp:k=8,tune=false.",
+            )
+        try:
+            options[key.strip().replace("-", "_")] = json.loads(value)
+        except json.JSONDecodeError:
+            options[key.strip().replace("-", "_")] = value.strip()
+    try:
+        return build_method(name, **options)
+    except TypeError as failure:  # a word where a number belongs
+        raise UsageError(f"The method {text!r} cannot be had: {failure}.") from failure
 
 
 method = click.option(
