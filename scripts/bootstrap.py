@@ -63,6 +63,7 @@ JOBS = {
             "python scripts/bench/transplant.py --readme README.md --page docs/benchmarks.md"
             " --plot docs/plots/transplant.svg",
             "python scripts/bench/newline.py --page docs/benchmarks.md",
+            "python scripts/bench/gap.py --page docs/benchmarks.md --plot docs/plots/gap.svg",
         ),
     ),
     "docs": Job(
