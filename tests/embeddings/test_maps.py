@@ -95,7 +95,7 @@ def test_a_linear_map_is_ridge_regression_with_the_penalty_told(base: str, donor
     expected = mean + (targets - centre) @ weights
     found = solution.outside[torch.from_numpy(np.flatnonzero(~problem.distrusted))]
     torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
-    assert len(trusted) > 20
+    assert len(trusted) > 5
 
 
 @pytest.mark.parametrize(("base", "donor"), CYCLE)
