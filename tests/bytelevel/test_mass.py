@@ -1,0 +1,87 @@
+"""Masses of bytes equal their enumeration over token sequences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.bytelevel.enumeration import RandomModel, canonical, covers, prefixed
+from tests.families import FAMILIES
+from tokxfer.bytelevel.bpe import bpe_rule
+from tokxfer.bytelevel.mass import ByteMasses, byte_masses
+from tokxfer.bytelevel.order import ByteOrder
+from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.tree import CoverTree
+from tokxfer.vocabulary import ByteVocabulary
+
+TEXTS = ["the dog", "don't", " 12", "a\n\nb", "x  y", "fox's", "<table", "\n\n\n"]
+
+
+@pytest.fixture(
+    scope="module", params=["byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma"]
+)
+def vocabulary(request: pytest.FixtureRequest) -> ByteVocabulary:
+    return ByteVocabulary.from_tokenizer(FAMILIES[request.param]())
+
+
+@pytest.fixture(scope="module")
+def rule(vocabulary: ByteVocabulary) -> Rule:
+    return bpe_rule(vocabulary)
+
+
+def path(tree: CoverTree, node: int) -> list[int]:
+    row: list[int] = []
+    while node > 0:
+        row.append(int(tree.tokens[node]))
+        node = int(tree.parents[node])
+    return row[::-1]
+
+
+def measured(vocabulary: ByteVocabulary, rule: Rule, text: bytes) -> tuple[ByteMasses, RandomModel]:
+    model = RandomModel(vocabulary.size)
+    order = ByteOrder(rule.tokens)
+    tree = CoverTree.of(text, rule, order)
+
+    def nats_of(nodes: torch.Tensor) -> torch.Tensor:
+        return torch.stack([model.nats(path(tree, node)) for node in nodes.tolist()])
+
+    return byte_masses(tree, rule, order, nats_of, [0]), model
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_masses_are_sums_over_canonical_covers(
+    vocabulary: ByteVocabulary, rule: Rule, text: str
+) -> None:
+    data = (f" {text}" if prefixed(vocabulary) else text).encode()
+    masses, model = measured(vocabulary, rule, data)
+    for size in range(1 + prefixed(vocabulary), len(data) + 1):
+        rows = [row for row in covers(vocabulary, data[:size]) if canonical(vocabulary, row)]
+        expected = sum(model.probability(row) for row in rows)
+        open_rows = [r for r in covers(vocabulary, data[:size]) if canonical(vocabulary, r) is None]
+        unknown = sum(model.probability(row) for row in open_rows)
+        found = float(masses.beginnings[size].exp())
+        assert expected - 1e-9 <= found <= expected + unknown + 1e-9, size
+        if size < len(data):
+            step = float(masses.longer[size - 1, data[size - 1]].exp())
+            assert step == pytest.approx(found, rel=1e-9)
+
+
+def test_conditionals_sum_to_one_and_masses_leak(vocabulary: ByteVocabulary, rule: Rule) -> None:
+    masses, _ = measured(vocabulary, rule, b"the quick dog isn't 12 \xe4\xb8\xad\xff!\n\n  x")
+    told = masses.conditionals()
+    torch.testing.assert_close(told.exp().sum(dim=1), torch.ones(len(told), dtype=torch.float64))
+    after = torch.cat([masses.longer, masses.stopped[:, None]], dim=1).logsumexp(dim=1)
+    assert (after <= masses.beginnings + 1e-9).all()
+    assert float(masses.beginnings[0].exp()) == pytest.approx(1.0)
+    assert torch.isfinite(masses.beginnings).all()
+
+
+def test_there_is_about_one_node_a_byte(vocabulary: ByteVocabulary, rule: Rule) -> None:
+    text = b"The quick brown fox jumps over the lazy dog, and it's 2024.\n\nDon't  go."
+    tree = CoverTree.of(text, rule, ByteOrder(rule.tokens))
+    assert len(text) <= len(tree) <= 1.3 * len(text)
+    seen = tree.ancestors()
+    for node in range(1, len(tree)):
+        assert sum(seen[node]) == tree.depths[node] + 1
+        spelled = b"".join(vocabulary.tokens[token] for token in path(tree, node))
+        assert spelled == text[: tree.offsets[node]]

@@ -1,0 +1,12 @@
+"""A tokenized language model as a distribution over bytes.
+
+A rule per tokenizer family says which token sequences are canonical: those that the tokenizer
+itself would write. All canonical sequences of all beginnings of a text are one tree, which a model
+answers in one pass; summed over tokens that begin alike, its answers are masses of bytes.
+"""
+
+from __future__ import annotations
+
+from tokxfer.bytelevel.model import ByteLM, NextByte
+
+__all__ = ["ByteLM", "NextByte"]

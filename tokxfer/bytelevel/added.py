@@ -1,0 +1,110 @@
+"""Added tokens: stretches of text cut out before everything else, such as Gemma's newlines.
+
+A text is searched from the left for the longest added token at every place; what lies between them
+is tokenized piece by piece. So a canonical sequence never spells an added token by others, and no
+added token stands where a longer one, or one that begins further left, would have been found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tokxfer.bytelevel.order import ByteOrder
+from tokxfer.bytelevel.rule import Mask, Rule
+
+KEPT = 1024
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a sequence stands.
+
+    Attributes:
+        inner: The state of the rule for what lies between added tokens.
+        begun: Beginnings of added tokens that the last bytes are, each of which may yet be found.
+    """
+
+    inner: Hashable
+    begun: frozenset[bytes] = frozenset()
+
+
+class AddedRule:
+    """The rule of a vocabulary with added tokens that are not special.
+
+    Args:
+        inner: The rule for text without them.
+        added: The bytes of added tokens by id.
+    """
+
+    def __init__(self, inner: Rule, added: Mapping[int, bytes]) -> None:
+        self.inner, self.added = inner, dict(added)
+        self.start: Hashable = State(inner.start)
+        self.tokens = tuple(self.added.get(i, token) for i, token in enumerate(inner.tokens))
+        self._whole = set(self.added.values())
+        self._beginnings = {t[:size] for t in self._whole for size in range(1, len(t))}
+        self._order = ByteOrder(inner.tokens)
+        search = re.compile(b"|".join(map(re.escape, sorted(self._whole))))
+        self._free: Mask = np.array([not search.search(token) for token in inner.tokens])
+        self._masks = lru_cache(KEPT)(self._unspelled)
+
+    def allowed(self, state: Hashable) -> Mask:
+        """Whether each id [ids] may follow."""
+        assert isinstance(state, State)
+        found = self.inner.allowed(state.inner) & self._masks(state.begun)
+        for token in self.added:
+            found[token] = self.follow(state, token) is not None
+        return found
+
+    def follow(self, state: Hashable, token: int) -> State | None:
+        """The state behind a token; None if it may not follow."""
+        assert isinstance(state, State)
+        if token in self.added:
+            spelled = self.added[token]
+            going = self._scanned(state.begun, spelled)
+            if going is None or not self.inner.ends(state.inner):
+                return None
+            return State(self.inner.start, frozenset(going | ({spelled} & self._beginnings)))
+        inner = self.inner.follow(state.inner, token)
+        if inner is None or not self._masks(state.begun)[token]:
+            return None
+        begun = self._scanned(state.begun, self.tokens[token]) or set()
+        fresh = {self.tokens[token][at:] for at in range(len(self.tokens[token]))}
+        return State(inner, frozenset(begun | (fresh & self._beginnings)))
+
+    def ends(self, state: Hashable) -> bool:
+        """Whether the text may end here."""
+        assert isinstance(state, State)
+        return self.inner.ends(state.inner)
+
+    def _scanned(self, begun: frozenset[bytes], spelled: bytes) -> set[bytes] | None:
+        """What was begun and goes on behind some bytes; None if one is found within them."""
+        going = set()
+        for beginning in begun:
+            for size in range(1, len(spelled) + 1):
+                longer = beginning + spelled[:size]
+                if longer in self._whole:
+                    return None
+                if longer not in self._beginnings:
+                    break
+            else:
+                going.add(beginning + spelled)
+        return going
+
+    def _unspelled(self, begun: frozenset[bytes]) -> Mask:
+        """Whether each id [ids] completes no added token that was begun, and spells none."""
+        found = self._free.copy()
+        for beginning in begun:
+            for whole in self._whole:
+                if whole.startswith(beginning) and len(whole) > len(beginning):
+                    rest = whole[len(beginning) :]
+                    runs = list(self._order.along(rest, 0))
+                    if len(runs) == len(rest):
+                        first, last = runs[-1]
+                        found[self._order.ids[first:last]] = False
+        found.setflags(write=False)
+        return found

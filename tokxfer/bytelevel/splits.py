@@ -1,0 +1,217 @@
+"""Where pre-tokens may begin, learnt from the pre-tokenizer itself.
+
+A pre-tokenizer cuts a text before its model sees it, and later characters may decide about earlier
+cuts: two spaces are one piece at the end of a text and two before a letter. So the beginning of a
+text goes with every way of cutting it that some continuation brings about. `Splits` follows such
+ways character by character, as a small automaton. Characters that the pre-tokenizer never tells
+apart are one class, and ways with the same future are one state: the pre-tokenizer is asked how it
+cuts every short continuation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import random
+import unicodedata
+from collections.abc import Callable, Iterable
+
+DEAD = -1
+START = 0
+LOOKAHEAD = 2  # characters that a cut may wait for
+TRIALS, LONGEST = 2000, 6  # texts that test whether classes are fine enough, and their characters
+BEFORE = (
+    "",
+    "'",
+    "'r",
+    "'l",
+    "a",
+    "A",
+    "1",
+    "11",
+    "111",
+    " ",
+    "  ",
+    "\n",
+    ".",
+    "a'",
+    " '",
+    "\t",
+    ".\n",
+)
+BEHIND = (
+    "", "a", "A", "1", " ", "\n", ".", "e", "l", "s", "'s", "re", "sa", "ea", "la", " a",
+    "\n\n", "11",
+)  # fmt: skip
+
+Cut = Callable[[str], Iterable[int]]
+Flags = tuple[bool, ...]
+Futures = tuple[Flags | None, ...]
+
+
+class Splits:
+    """The ways of cutting a text that some continuation brings about, as an automaton.
+
+    States are numbers; `START` is the beginning of a text, `DEAD` a way that nothing brings about.
+
+    Args:
+        cut: Where the pre-tokens of a text begin, as offsets in characters.
+    """
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+        self._cuts: dict[str, Flags] = {}
+        self._contexts = list(itertools.product(BEFORE, BEHIND))
+        self._signatures: dict[Flags, str] = {}
+        self._classes: dict[str, str] = {}
+        self._classify()
+        while missed := self._missed_context():
+            self._contexts.append(missed)
+            self._classify()
+        self._contexts = telling(self._contexts, self.classes, self._signature_in)
+        self._signatures = {self._signature(character): character for character in self.classes}
+        self._continuations = [
+            "".join(letters)
+            for length in range(LOOKAHEAD + 1)
+            for letters in itertools.product(self._signatures.values(), repeat=length)
+        ]
+        self._ways: list[tuple[str, Flags]] = [("", ())]
+        self._futures: list[Futures] = [self._futures_of("", ())]
+        self._numbers: dict[Futures, int] = {}
+        self._steps: dict[tuple[int, str, bool], int] = {}
+
+    @property
+    def states(self) -> int:
+        """How many states were met so far."""
+        return len(self._ways)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """One character of every class."""
+        return tuple(self._signatures.values())
+
+    def class_of(self, character: str) -> str:
+        """The representative of a character's class."""
+        known = self._classes.get(character)
+        if known is None:
+            signature = self._signature(character)
+            known = (
+                self._signatures.get(signature)
+                or min(
+                    self._signatures.items(),
+                    key=lambda item: sum(map(operator.ne, item[0], signature)),
+                )[1]
+            )
+            self._classes[character] = known
+        return known
+
+    def step(self, state: int, character: str, begins: bool) -> int:
+        """The state after a character before which a pre-token begins, or does not."""
+        if state == DEAD:
+            return DEAD
+        key = (state, self.class_of(character), begins)
+        found = self._steps.get(key)
+        if found is None:
+            found = self._steps[key] = self._follow(*key)
+        return found
+
+    def ends(self, state: int) -> bool:
+        """Whether the text may end here: it would be cut in just this way."""
+        return state != DEAD and self._futures[state][0] is not None
+
+    def flags(self, text: str) -> Flags:
+        """Whether a pre-token begins at each character of a whole text; at the first, one does."""
+        found = self._cuts.get(text)
+        if found is None:
+            places = set(self._cut(text)) if text else set()
+            found = tuple(at == 0 or at in places for at in range(len(text)))
+            self._cuts[text] = found
+        return found
+
+    def _classify(self) -> None:
+        """Sort characters of every kind into classes by how they are cut in the contexts."""
+        self._signatures.clear()
+        for character in seeds():
+            signature = self._signature(character)
+            self._classes[character] = self._signatures.setdefault(signature, character)
+
+    def _missed_context(self) -> tuple[str, str] | None:
+        """A context that tells a character from its representative, looked for at random."""
+        source, characters = random.Random(0), seeds()
+        for _ in range(TRIALS):
+            text = "".join(source.choices(characters, k=source.randint(2, LONGEST)))
+            mapped = ""
+            for at, character in enumerate(text):
+                before, behind = mapped, text[at + 1 :]
+                mapped += self._classes[character]
+                if self.flags(mapped + behind) != self.flags(before + character + behind):
+                    return before, behind
+        return None
+
+    def _signature(self, character: str) -> Flags:
+        return tuple(itertools.chain.from_iterable(
+            self._signature_in(character, context) for context in self._contexts
+        ))  # fmt: skip
+
+    def _signature_in(self, character: str, context: tuple[str, str]) -> Flags:
+        before, behind = context
+        return self.flags(before + character + behind)
+
+    def _follow(self, state: int, character: str, begins: bool) -> int:
+        text, cuts = self._ways[state]
+        if not text and not begins:
+            return DEAD
+        text, cuts = text + character, (*cuts, begins)
+        futures = self._futures_of(text, cuts)
+        if all(future is None for future in futures):
+            return DEAD
+        if futures not in self._numbers:
+            self._numbers[futures] = len(self._ways)
+            self._ways.append((text, cuts))
+            self._futures.append(futures)
+        return self._numbers[futures]
+
+    def _futures_of(self, text: str, cuts: Flags) -> Futures:
+        """The cuts of every continuation behind a way; None for those that cut it otherwise."""
+        size = len(text)
+        futures: list[Flags | None] = []
+        for continuation in self._continuations:
+            flags = self.flags(text + continuation)
+            futures.append(flags[size:] if flags[:size] == cuts else None)
+        return tuple(futures)
+
+
+def seeds() -> list[str]:
+    """Characters of every kind: ASCII, and the first beyond it of every general category."""
+    found = [chr(code) for code in range(128)]
+    met: set[str] = set()
+    for code in range(128, 0x20000):
+        category = unicodedata.category(chr(code))
+        if category not in met and category not in ("Cs", "Cn"):
+            met.add(category)
+            found.append(chr(code))
+    return [*found, "中", "ア", "🙂", "\u00a0", "\u3000"]
+
+
+def telling(
+    contexts: list[tuple[str, str]],
+    characters: Iterable[str],
+    look: Callable[[str, tuple[str, str]], Flags],
+) -> list[tuple[str, str]]:
+    """A few contexts that tell all of some characters apart that all contexts do."""
+    chosen: list[tuple[str, str]] = []
+    groups = [list(characters)]
+    while any(len(group) > 1 for group in groups):
+        best: list[list[str]] = []
+        for context in contexts:
+            parted: list[list[str]] = []
+            for group in groups:
+                by_look: dict[Flags, list[str]] = {}
+                for character in group:
+                    by_look.setdefault(look(character, context), []).append(character)
+                parted += by_look.values()
+            if len(parted) > len(best):
+                best, found = parted, context
+        chosen.append(found)
+        groups = best
+    return chosen
