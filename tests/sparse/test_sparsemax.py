@@ -89,8 +89,9 @@ def test_shares_keep_the_dtype_of_the_scores(dtype: torch.dtype) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_more_memory_is_taken_than_is_stated() -> None:
-    scores = torch.randn(200, 30_000)
+    scores = torch.randn(400, 30_000)
     with MemoryPeak(torch.device("cpu")) as peak:
         sparsemax(scores)
     assert peak.extra_bytes is not None
-    assert peak.extra_bytes < WORK * scores.numel()
+    again = 100_000_000  # what a long-lived process takes again of what it gave back before
+    assert peak.extra_bytes < WORK * scores.numel() + again
