@@ -484,7 +484,7 @@ def test_memory_is_what_was_taken_beyond_what_was_held() -> None:
         taken += 1
         del taken
     assert peak.extra_bytes is not None
-    assert 120_000_000 < peak.extra_bytes < 300_000_000  # what was held may shrink meanwhile
+    assert 120_000_000 < peak.extra_bytes < 400_000_000  # what was held may shrink meanwhile
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
