@@ -394,7 +394,7 @@ def test_options_follow_a_methods_name(
         "omp:k": "an option without a value: 'k'",
         "omp:size=3": "has no option 'size'",
         "pmo:k=3": "There is no method 'pmo'",
-        "omp:k=many": "cannot be had",
+        "omp:k=many": "has a word where a number belongs",
     }.items():
         status, out, err = run(capsys, *models, "--text", text, "-m", wrong)
         assert status == 2

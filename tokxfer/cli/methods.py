@@ -47,8 +47,10 @@ def with_options(text: str) -> str | Method:
             options[key.strip().replace("-", "_")] = value.strip()
     try:
         return build_method(name, **options)
-    except TypeError as failure:  # a word where a number belongs
-        raise UsageError(f"The method {text!r} cannot be had: {failure}.") from failure
+    except TypeError as failure:
+        raise UsageError(
+            f"The method {text!r} has a word where a number belongs.", "Write it like omp:k=8."
+        ) from failure
 
 
 method = click.option(
