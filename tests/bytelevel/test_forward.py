@@ -7,9 +7,9 @@ import torch
 
 from tests.bytelevel.test_mass import path
 from tests.tiny import Tiny
-from tokxfer.bytelevel.bpe import bpe_rule
 from tokxfer.bytelevel.forward import tree_nats
 from tokxfer.bytelevel.order import ByteOrder
+from tokxfer.bytelevel.rules.bpe import bpe_rule
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.checkpoints import load_model
 from tokxfer.errors import UsageError

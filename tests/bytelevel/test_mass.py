@@ -7,10 +7,10 @@ import torch
 
 from tests.bytelevel.enumeration import RandomModel, canonical, covers, prefixed
 from tests.families import FAMILIES
-from tokxfer.bytelevel.bpe import bpe_rule
 from tokxfer.bytelevel.mass import ByteMasses, byte_masses
 from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.rules.bpe import bpe_rule
+from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.vocabulary import ByteVocabulary
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.bytelevel.tree import ROOT, CoverTree
 from tokxfer.shapes import Float
 

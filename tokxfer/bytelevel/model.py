@@ -9,14 +9,12 @@ from typing import Any
 
 import torch
 
-from tokxfer.bytelevel.bpe import bpe_rule
 from tokxfer.bytelevel.forward import tree_nats
 from tokxfer.bytelevel.mass import ByteMasses, byte_masses
 from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.rules import rule_of
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.checkpoints import ModelFolder, load_model, pick_device, pick_dtype, read_stop_ids
-from tokxfer.errors import UnsupportedError
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
 
@@ -142,18 +140,3 @@ class ByteLM:
         """Whether encoding puts a space before a text."""
         ids = self.vocabulary.encode("a")
         return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
-
-
-def rule_of(vocabulary: ByteVocabulary) -> Rule:
-    """The rule of canonical sequences for a vocabulary's family.
-
-    Raises:
-        UnsupportedError: None is known.
-    """
-    if vocabulary.spelling.model == "BPE" and not vocabulary.normalizes:
-        return bpe_rule(vocabulary)
-    raise UnsupportedError(
-        f"No rule is known for {vocabulary.source.name}, a {vocabulary.family} tokenizer"
-        f"{' that changes text' if vocabulary.normalizes else ''}.",
-        "Byte-level and SentencePiece BPE without a normalizer are.",
-    )

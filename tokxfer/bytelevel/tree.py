@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.shapes import Bool, Int
 
 ROOT = 0

@@ -12,8 +12,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.families import FAMILIES
-from tokxfer.bytelevel.merges import Derivations, MergeTable, encode_rows
-from tokxfer.bytelevel.pairs import PairRule
+from tokxfer.bytelevel.rules.merges import Derivations, MergeTable, encode_rows
+from tokxfer.bytelevel.rules.pairs import PairRule
 
 BPE = ("byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma")
 

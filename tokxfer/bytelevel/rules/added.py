@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rule import Mask, Rule
+from tokxfer.bytelevel.rules.rule import Mask, Rule
 
 KEPT = 1024
 

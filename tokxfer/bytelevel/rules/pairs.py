@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tokxfer.bytelevel.merges import NEVER, Derivations, MergeTable
+from tokxfer.bytelevel.rules.merges import NEVER, Derivations, MergeTable
 from tokxfer.shapes import Int
 
 Mask = npt.NDArray[np.bool_]

@@ -11,8 +11,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.families import FAMILIES
-from tokxfer.bytelevel.bpe import bpe_rule
-from tokxfer.bytelevel.rule import Rule
+from tokxfer.bytelevel.rules.bpe import bpe_rule
+from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.vocabulary import ByteVocabulary, Kind
 
 NAMES = ("byte_level", "byte_level_groups")

@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from tests.families import CL100K, FAMILIES
-from tokxfer.bytelevel.splits import DEAD, START, Flags, Splits
+from tokxfer.bytelevel.rules.splits import DEAD, START, Flags, Splits
 
 LLAMA3 = CL100K
 QWEN = CL100K.replace("{1,3}", "")

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tokxfer.bytelevel.added import AddedRule
-from tokxfer.bytelevel.characters import characters, continues, endings
-from tokxfer.bytelevel.merges import Derivations, MergeTable
-from tokxfer.bytelevel.pairs import PairRule
-from tokxfer.bytelevel.rule import Mask, Rule
-from tokxfer.bytelevel.splits import DEAD, START, Splits
+from tokxfer.bytelevel.rules.added import AddedRule
+from tokxfer.bytelevel.rules.characters import characters, continues, endings
+from tokxfer.bytelevel.rules.merges import Derivations, MergeTable
+from tokxfer.bytelevel.rules.pairs import PairRule
+from tokxfer.bytelevel.rules.rule import Mask, Rule
+from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
 from tokxfer.errors import UnsupportedError
 from tokxfer.shapes import Int
 from tokxfer.vocabulary import ByteVocabulary, Kind

@@ -1,0 +1,23 @@
+"""The rule for a vocabulary, by its family."""
+
+from __future__ import annotations
+
+from tokxfer.bytelevel.rules.bpe import bpe_rule
+from tokxfer.bytelevel.rules.rule import Rule
+from tokxfer.errors import UnsupportedError
+from tokxfer.vocabulary import ByteVocabulary
+
+
+def rule_of(vocabulary: ByteVocabulary) -> Rule:
+    """The rule of canonical sequences for a vocabulary's family.
+
+    Raises:
+        UnsupportedError: None is known.
+    """
+    if vocabulary.spelling.model == "BPE" and not vocabulary.normalizes:
+        return bpe_rule(vocabulary)
+    raise UnsupportedError(
+        f"No rule is known for {vocabulary.source.name}, a {vocabulary.family} tokenizer"
+        f"{' that changes text' if vocabulary.normalizes else ''}.",
+        "Byte-level and SentencePiece BPE without a normalizer are.",
+    )
