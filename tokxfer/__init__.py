@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "ByteLM": "tokxfer.bytelevel",
     "ByteVocabulary": "tokxfer.vocabulary",
     "VocabularyMap": "tokxfer.vocabulary",
     "align": "tokxfer.workflows.align",

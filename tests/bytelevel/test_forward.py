@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tokxfer.bytelevel.forward import tree_nats
 
 from tests.bytelevel.test_mass import path
 from tests.tiny import Tiny
-from tokxfer.bytelevel.forward import tree_nats
 from tokxfer.bytelevel.order import ByteOrder
 from tokxfer.bytelevel.rules.bpe import bpe_rule
 from tokxfer.bytelevel.tree import CoverTree

@@ -7,10 +7,11 @@ import torch
 
 from tests.bytelevel.enumeration import RandomModel, canonical, covers, prefixed
 from tests.families import FAMILIES
+from tokxfer.bytelevel.frontier import Frontier
 from tokxfer.bytelevel.mass import ByteMasses, byte_masses
-from tokxfer.bytelevel.order import ByteOrder
 from tokxfer.bytelevel.rules.bpe import bpe_rule
 from tokxfer.bytelevel.rules.rule import Rule
+from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -29,23 +30,12 @@ def rule(vocabulary: ByteVocabulary) -> Rule:
     return bpe_rule(vocabulary)
 
 
-def path(tree: CoverTree, node: int) -> list[int]:
-    row: list[int] = []
-    while node > 0:
-        row.append(int(tree.tokens[node]))
-        node = int(tree.parents[node])
-    return row[::-1]
-
-
 def measured(vocabulary: ByteVocabulary, rule: Rule, text: bytes) -> tuple[ByteMasses, RandomModel]:
     model = RandomModel(vocabulary.size)
-    order = ByteOrder(rule.tokens)
-    tree = CoverTree.of(text, rule, order)
-
-    def nats_of(nodes: torch.Tensor) -> torch.Tensor:
-        return torch.stack([model.nats(path(tree, node)) for node in nodes.tolist()])
-
-    return byte_masses(tree, rule, order, nats_of, [0]), model
+    tokens = TokenShares(rule, [0])
+    tree = CoverTree.of(text, Frontier(rule, tokens.whole))
+    nats = torch.stack([model.nats(node.path()) for node in tree.nodes])
+    return byte_masses(tree, tokens, nats), model
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -78,10 +68,17 @@ def test_conditionals_sum_to_one_and_masses_leak(vocabulary: ByteVocabulary, rul
 
 def test_there_is_about_one_node_a_byte(vocabulary: ByteVocabulary, rule: Rule) -> None:
     text = b"The quick brown fox jumps over the lazy dog, and it's 2024.\n\nDon't  go."
-    tree = CoverTree.of(text, rule, ByteOrder(rule.tokens))
+    tree = CoverTree.of(text, Frontier(rule, TokenShares(rule, []).whole))
     assert len(text) <= len(tree) <= 1.3 * len(text)
     seen = tree.ancestors()
-    for node in range(1, len(tree)):
-        assert sum(seen[node]) == tree.depths[node] + 1
-        spelled = b"".join(vocabulary.tokens[token] for token in path(tree, node))
-        assert spelled == text[: tree.offsets[node]]
+    for number, node in enumerate(tree.nodes):
+        assert seen[number].sum() == node.depth + 1
+        spelled = b"".join(vocabulary.tokens[token] for token in node.path())
+        assert spelled == text[: node.offset]
+
+
+def test_long_texts_do_not_underflow(vocabulary: ByteVocabulary, rule: Rule) -> None:
+    text = b"The quick brown fox isn't 1234 times as lazy. " * 20
+    masses, _ = measured(vocabulary, rule, text)
+    assert float(masses.beginnings[-1]) < -1000
+    assert torch.isfinite(masses.beginnings).all()

@@ -9,9 +9,10 @@ from transformers import AutoTokenizer
 
 from tests.tiny import Tiny, build_tokenizer
 from tests.workflows.known import letters
+from tokxfer.checkpoints import begin_token
 from tokxfer.errors import FolderError, TokxferError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary
-from tokxfer.workflows.encoding import Codec, begin_token, encode_documents, lost_bytes
+from tokxfer.workflows.encoding import Codec, encode_documents, lost_bytes
 
 TEXT = "She said: the größe of 1234 dogs,\n\n  and an emoji 🙂."
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workflows.known import Table, WholeTable, random_table
+from tokxfer.checkpoints import longest_window
 from tokxfer.workflows.scoring import (
     Plan,
     batches,
     cut,
-    longest_window,
     negative_log_likelihood,
     score_windows,
 )

@@ -7,6 +7,8 @@ answers in one pass; summed over tokens that begin alike, its answers are masses
 
 from __future__ import annotations
 
-from tokxfer.bytelevel.model import ByteLM, NextByte
+from tokxfer.bytelevel.model import ByteLM
+from tokxfer.bytelevel.scores import NextByte, Score
+from tokxfer.bytelevel.state import ByteState
 
-__all__ = ["ByteLM", "NextByte"]
+__all__ = ["ByteLM", "ByteState", "NextByte", "Score"]

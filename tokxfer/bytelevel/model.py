@@ -2,77 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
-from tokxfer.bytelevel.forward import tree_nats
-from tokxfer.bytelevel.mass import ByteMasses, byte_masses
-from tokxfer.bytelevel.order import ByteOrder
-from tokxfer.bytelevel.rules import rule_of
-from tokxfer.bytelevel.tree import CoverTree
-from tokxfer.checkpoints import ModelFolder, load_model, pick_device, pick_dtype, read_stop_ids
-from tokxfer.shapes import Float
+from tokxfer.bytelevel.asking import read
+from tokxfer.bytelevel.context import Context, context_ids
+from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.horizon import HorizonFrontier
+from tokxfer.bytelevel.rules import EverythingRule, rule_of
+from tokxfer.bytelevel.scores import NextByte, Score
+from tokxfer.bytelevel.scoring import score_texts, score_with_gradients
+from tokxfer.bytelevel.state import ByteState
+from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.tokens import TokenShares
+from tokxfer.bytelevel.treemodel import AttentionTree, RowTree, TreeModel, takes_trees
+from tokxfer.bytelevel.windows import WindowedTree
+from tokxfer.checkpoints import (
+    ModelFolder,
+    begin_token,
+    load_model,
+    load_tokenizer,
+    longest_window,
+    pick_device,
+    pick_dtype,
+    read_stop_ids,
+)
+from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
 
-LAW = "canonical"
-
-
-@dataclass(frozen=True, eq=False)
-class NextByte:
-    """The law of the next byte.
-
-    Attributes:
-        nats: [256] log-probabilities by byte value.
-        stop: That of the end of the text, all stop tokens together.
-        law: The law's name.
-    """
-
-    nats: Float[torch.Tensor, " 256"]
-    stop: float
-    law: str = LAW
-
-    def top(self, count: int = 5) -> list[tuple[bytes, float]]:
-        """The likeliest bytes with their probabilities."""
-        best = self.nats.topk(count)
-        return [
-            (bytes([value]), float(nats.exp()))
-            for value, nats in zip(best.indices.tolist(), best.values, strict=True)
-        ]
+LAWS = ("canonical", "all")
+HORIZON = 4  # bytes; the number of sequences grows about 2.3 times with each
 
 
 class ByteLM:
     """A causal language model, asked for bytes.
 
     The canonical mass of a byte string is the probability that the model gives to the token
-    sequences that cover it and that the tokenizer itself would write. Conditionals are that mass
-    renormalised at every byte.
+    sequences that cover it and that the tokenizer itself would write; under the law `all` it is
+    that of all token sequences that cover it, whose beginning is committed to the tokenizer's own
+    tokens once it lies further back than a horizon. What comes next is that mass with one more
+    byte, or the end, renormalised at every byte.
 
     Args:
         model: A transformers causal LM.
         vocabulary: Its tokenizer's vocabulary.
-        stops: Ids that end a text.
+        stops: Ids that end a text: one outcome beside the 256 bytes.
+        law: "canonical" or "all".
+        horizon: Bytes at the end of a text that the law `all` takes in every tokenization.
+        tokenizer: Loads the transformers tokenizer, for chat messages as a context.
 
     Raises:
-        UnsupportedError: No rule is known for the tokenizer's family.
+        UnsupportedError: No rule is known for the tokenizer, or the model is no causal LM.
+        UsageError: The law has another name, or the horizon is negative.
 
     Source: B. Phan et al., "Exact Byte-Level Probabilities from Tokenized Language Models for
     FIM-Tasks and Model Ensembles" (2410.09303).
     """
 
-    def __init__(self, model: Any, vocabulary: ByteVocabulary, *, stops: Sequence[int]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        vocabulary: ByteVocabulary,
+        *,
+        stops: Sequence[int] = (),
+        law: str = "canonical",
+        horizon: int = HORIZON,
+        tokenizer: Callable[[], Any] | None = None,
+    ) -> None:
+        if law not in LAWS:
+            raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
+        if horizon < 0:
+            raise UsageError(f"The horizon must be 0 bytes or more, not {horizon}.")
         self.model, self.vocabulary, self.stops = model, vocabulary, list(stops)
-        self.rule = rule_of(vocabulary)
-        self.order = ByteOrder(self.rule.tokens)
+        self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
+        self.canonical = rule_of(vocabulary)
+        rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
+        self.tokens = TokenShares(rule, self.stops)
+        self.begin = begin_token(model, vocabulary)
+        self.length = longest_window(model.config)
 
     @classmethod
     def from_pretrained(
         cls,
         name: str | Path,
         *,
+        law: str = "canonical",
+        horizon: int = HORIZON,
         device: str = "auto",
         dtype: str = "auto",
         revision: str | None = None,
@@ -94,49 +114,147 @@ class ByteLM:
             device=place,
             trust_remote_code=trust_remote_code,
         )
-        return cls(model, read_vocabulary(folder.path), stops=read_stop_ids(folder.path))
+        return cls(
+            model,
+            read_vocabulary(folder.path),
+            stops=read_stop_ids(folder.path),
+            law=law,
+            horizon=horizon,
+            tokenizer=partial(load_tokenizer, folder.path, trust_remote_code=trust_remote_code),
+        )
 
-    def masses(self, text: bytes, context: Sequence[int] | None = None) -> ByteMasses:
-        """Masses of every beginning of a text, and of each with one more byte, in one pass.
+    def next_byte(
+        self, text: str | bytes = b"", context: Context = None, *, epsilon: float = 0.0
+    ) -> NextByte:
+        """The law of the byte behind a text.
 
         Args:
-            text: The bytes that tokens decode to; a dummy space before a text is one of them.
-            context: Ids before them; None takes the token that begins texts.
+            text: What was written so far. Bytes are taken as tokens spell them.
+            context: What stands before it: ids, text, chat messages; None begins a text.
+            epsilon: Token sequences with at most this part of the mass are not followed further,
+                which the bounds of the law then say.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is neither text nor context, nor a token that begins texts.
         """
-        begin = self.vocabulary.roles.get("bos")
-        before = ([] if begin is None else [begin]) if context is None else list(context)
-        tree = CoverTree.of(text, self.rule, self.order)
-        nats = tree_nats(self.model, before, tree, self.vocabulary.size).cpu()
-        return byte_masses(tree, self.rule, self.order, nats.__getitem__, self.stops)
+        data = self.spell(text)
+        before = self.context(context)
+        if not data and not before:
+            raise UsageError(
+                "The prompt is empty and the model has no token that begins texts.",
+                "Give it some text, or a context.",
+            )
+        state = self.start(before, epsilon=epsilon)
+        return state.push(data)[-1] if data else state.law
 
-    @torch.no_grad()
-    def next_byte(self, text: str | bytes = b"", context: Sequence[int] | None = None) -> NextByte:
-        """The law of the byte behind a text."""
-        told = self.masses(self.stream(text), context).conditionals()[-1]
-        return NextByte(told[:256], float(told[256]))
-
+    @overload
     def score(
-        self, text: str | bytes, context: Sequence[int] | None = None
-    ) -> Float[torch.Tensor, " bytes"]:
-        """The log-probability of each byte of a text, given those before it; differentiable."""
-        data = self.stream(text)
-        told = self.masses(data, context).conditionals()
-        return told[torch.arange(len(data)), torch.tensor(list(data), dtype=torch.long)]
+        self,
+        text: str | bytes,
+        context: Context = None,
+        *,
+        epsilon: float = 0.0,
+        laws: bool = False,
+        differentiable: bool = False,
+    ) -> Score: ...
+    @overload
+    def score(
+        self,
+        text: list[str] | list[bytes],
+        context: Context = None,
+        *,
+        epsilon: float = 0.0,
+        laws: bool = False,
+        differentiable: bool = False,
+    ) -> list[Score]: ...
+    def score(
+        self,
+        text: str | bytes | list[str] | list[bytes],
+        context: Context = None,
+        *,
+        epsilon: float = 0.0,
+        laws: bool = False,
+        differentiable: bool = False,
+    ) -> Score | list[Score]:
+        """The log-probability of each byte of a text, given those before it.
 
-    def stream(self, text: str | bytes) -> bytes:
+        All nodes of the text's tree are asked in one forward pass, or, where memory or the model's
+        length asks for it, in one for each of its parts.
+
+        Args:
+            text: What is scored, or several texts, each behind the same context.
+            context: What stands before: see `next_byte`.
+            epsilon: See `next_byte`.
+            laws: Whether to give the whole law at every place.
+            differentiable: Whether the scores have gradients; then nothing is left out, and the
+                text must fit into the model.
+
+        Raises:
+            UsageError: A text that is to be differentiated is longer than the model.
+        """
+        texts = [text] if isinstance(text, (str, bytes)) else [*text]
+        data, before = [self.spell(one) for one in texts], self.context(context)
+        if differentiable:
+            found = [score_with_gradients(self, one, before, laws=laws) for one in data]
+        else:
+            found = score_texts(self, data, before, epsilon=epsilon, laws=laws)
+        return found[0] if isinstance(text, (str, bytes)) else found
+
+    def bits_per_byte(self, text: str | Sequence[str], *, epsilon: float = 0.0) -> float:
+        """Minus the binary logarithm of the probability of texts, per byte as given."""
+        texts = [text] if isinstance(text, str) else list(text)
+        size = sum(len(one.encode()) for one in texts)
+        if not size:
+            raise UsageError("There is no text to score.", "Give at least one byte.")
+        nats = sum(score.total for score in self.score(texts, epsilon=epsilon))
+        return -nats / math.log(2) / size
+
+    def start(self, context: Context = None, *, epsilon: float = 0.0) -> ByteState:
+        """The state behind a context, to go on from byte by byte."""
+        tree = self.tree()
+        return ByteState(self, tree, self.streams(tree, self.context(context), epsilon)[0])
+
+    def spell(self, text: str | bytes) -> bytes:
         """The bytes that a text's tokens decode to; bytes are taken as they are.
 
         A tokenizer that puts a space before a text does so here, too.
         """
         if isinstance(text, bytes):
             return text
-        return (b" " if self.prefixed else b"") + text.encode()
+        return (b" " if text and self.prefixed else b"") + text.encode()
 
-    @property
+    @cached_property
     def prefixed(self) -> bool:
         """Whether encoding puts a space before a text."""
         ids = self.vocabulary.encode("a")
         return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
+
+    def context(self, context: Context) -> list[int]:
+        """The ids of a context: see `next_byte`."""
+        return context_ids(context, self.vocabulary, self.begin, self._tokenizer)
+
+    def tree(self, *, windowed: bool = True) -> TreeModel:
+        """A new, empty tree of the model; a windowed one takes one text of any length."""
+        make = AttentionTree if self._takes_trees else RowTree
+        if windowed and self.length is not None:
+            return WindowedTree(lambda: make(self.model, self.vocabulary.size), self.length)
+        return make(self.model, self.vocabulary.size)
+
+    def streams(
+        self, tree: TreeModel, context: Sequence[int], epsilon: float, count: int = 1
+    ) -> list[Stream]:
+        """Streams behind one context, which is read once."""
+        number, logits = read(tree, context, self.vocabulary.size)
+        return [Stream(self.tokens, number, logits, self.frontier(), epsilon) for _ in range(count)]
+
+    def frontier(self) -> Frontier:
+        """The live nodes where a text begins."""
+        if self.law == "all":
+            return HorizonFrontier(
+                self.tokens.rule, self.tokens.whole, self.canonical, self.horizon
+            )
+        return Frontier(self.tokens.rule, self.tokens.whole)
+
+    @cached_property
+    def _takes_trees(self) -> bool:
+        return takes_trees(self.model)

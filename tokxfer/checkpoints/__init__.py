@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokxfer.checkpoints.atomic import atomic_folder, check_target
     from tokxfer.checkpoints.chattemplates import has_chat_template
     from tokxfer.checkpoints.configs import rewrite_config, rewrite_generation_config
+    from tokxfer.checkpoints.context import begin_token, longest_window
     from tokxfer.checkpoints.devices import pick_device, pick_dtype
     from tokxfer.checkpoints.folder import ModelFolder
     from tokxfer.checkpoints.hashing import file_hash, tensor_hash
@@ -35,12 +36,14 @@ _HOMES = {
     "TensorInfo": "tensorfiles",
     "WrittenTokenizer": "tokenizerfiles",
     "atomic_folder": "atomic",
+    "begin_token": "context",
     "check_target": "atomic",
     "file_hash": "hashing",
     "format_size": "sizes",
     "has_chat_template": "chattemplates",
     "load_model": "loading",
     "load_tokenizer": "loading",
+    "longest_window": "context",
     "parse_size": "sizes",
     "pick_device": "devices",
     "pick_dtype": "devices",
@@ -64,12 +67,14 @@ __all__ = [
     "TensorInfo",
     "WrittenTokenizer",
     "atomic_folder",
+    "begin_token",
     "check_target",
     "file_hash",
     "format_size",
     "has_chat_template",
     "load_model",
     "load_tokenizer",
+    "longest_window",
     "parse_size",
     "pick_device",
     "pick_dtype",

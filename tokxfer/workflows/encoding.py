@@ -62,21 +62,6 @@ def lost_bytes(text: str, decoded: str) -> int | None:
     return sum(len(character.encode()) * count for character, count in missing.items())
 
 
-def begin_token(model: Any, tokenizer: Any) -> int | None:
-    """The id that documents start after: bos, else eos, by the config, else by the tokenizer."""
-    config = model.config
-    sources = [config, *([config.get_text_config()] if hasattr(config, "get_text_config") else [])]
-    for role in ("bos", "eos"):
-        for source in (*sources, tokenizer):
-            value = getattr(source, f"{role}_token_id", None)
-            value = value[0] if isinstance(value, (list, tuple)) and value else value
-            if value is None:
-                value = getattr(source, "roles", {}).get(role)
-            if isinstance(value, int) and value >= 0:
-                return value
-    return None
-
-
 @dataclass(frozen=True, eq=False)
 class EncodedDocuments:
     """Documents as token ids, with what encoding them lost.

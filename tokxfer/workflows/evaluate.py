@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from tokxfer.checkpoints import (
     ModelFolder,
+    begin_token,
     load_model,
     load_tokenizer,
+    longest_window,
     parse_size,
     pick_device,
     pick_dtype,
 )
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.sparse.memory import working_memory
-from tokxfer.workflows.encoding import Codec, begin_token, encode_documents
+from tokxfer.workflows.encoding import Codec, encode_documents
 from tokxfer.workflows.evaluation import Evaluation, EvaluationReport, Ratio
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.scoring import (
@@ -31,7 +33,6 @@ from tokxfer.workflows.scoring import (
     Plan,
     cut,
     embedding_rows,
-    longest_window,
     score_windows,
 )
 from tokxfer.workflows.text import read_documents

@@ -12,14 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-LENGTHS = (
-    "max_position_embeddings",
-    "n_positions",
-    "n_ctx",
-    "max_seq_len",
-    "max_sequence_length",
-    "seq_length",
-)
 NO_LENGTH = 2048  # for models that do not say how far they reach, such as Mamba
 ENOUGH_TOKENS = {"cpu": 2048, "cuda": 32_768, "mps": 8192}  # larger batches are no faster
 WORK = 1 << 25  # bytes of logits that are worked on at once
@@ -58,16 +50,6 @@ def cut(sequence: int, length: int, window: int) -> list[Window]:
         start = last.start + window // 2
         windows.append(Window(sequence, start, min(start + window, length), last.stop))
     return windows
-
-
-def longest_window(config: Any) -> int | None:
-    """The number of tokens a model was made for, by its config; None where it has no limit."""
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    for name in LENGTHS:
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 1:
-            return value
-    return None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Several texts gone through at once, with one model for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from tokxfer.bytelevel.frontier import Node
+from tokxfer.bytelevel.law import ByteLaw
+from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.treemodel import ROOT, TreeModel
+
+LOGITS = 1 << 25  # bytes of logits that exist at once
+BLOCK = 256  # bytes of known text that are gone through at once
+
+
+@torch.no_grad()
+def read(model: TreeModel, context: Sequence[int], ids: int) -> tuple[int, torch.Tensor]:
+    """Read a context; its last node's number, and the answer there [ids].
+
+    Behind an empty context every token is equally likely.
+    """
+    number, logits = ROOT, torch.zeros(1, ids)
+    for start in range(0, len(context), BLOCK):
+        part = context[start : start + BLOCK]
+        first = model.size
+        parents = [number, *range(first, first + len(part) - 1)]
+        logits = model.extend(parents, part, asked=[len(part) - 1])
+        number = first + len(part) - 1
+    return number, logits[0].cpu()
+
+
+@torch.no_grad()
+def advance(
+    model: TreeModel, streams: Sequence[Stream], data: Sequence[bytes]
+) -> list[list[ByteLaw]]:
+    """Take each stream through bytes of its own; the laws behind each byte."""
+    for stream, known in zip(streams, data, strict=True):
+        stream.open(known)
+    while wanted := [(stream, node) for stream in streams for node in stream.wanted()]:
+        ask(model, wanted)
+    laws = [stream.finish() for stream in streams]
+    model.keep(number for stream in streams for number in stream.numbers())
+    return laws
+
+
+def ask(model: TreeModel, wanted: Sequence[tuple[Stream, Node]]) -> None:
+    """Ask a model at nodes, as many at once as memory allows."""
+    size = max(1, LOGITS // (4 * len(wanted[0][0].tokens.places)))
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        numbers = {node: model.size + at for at, (_, node) in enumerate(part)}
+        parents = []
+        for stream, node in part:
+            parent = stream.parent_of(node)
+            parents.append(numbers[parent] if isinstance(parent, Node) else parent)
+        logits = model.extend(parents, [node.token for _, node in part]).cpu()
+        for (stream, node), row in zip(part, logits, strict=True):
+            stream.answer(node, numbers[node], row)
+
+
+def advance_far(
+    model: TreeModel, streams: Sequence[Stream], data: Sequence[bytes]
+) -> Iterable[list[list[ByteLaw]]]:
+    """Take each stream through bytes of its own, however many; laws, some places at a time."""
+    size = max(1, BLOCK // len(streams))
+    for start in range(0, max(map(len, data)), size):
+        yield advance(model, streams, [known[start : start + size] for known in data])

@@ -1,0 +1,98 @@
+"""The canonical tokenizations of a text, byte by byte.
+
+A node is a token sequence that spells a beginning of the text exactly. Those that some token goes
+on from, through the bytes since and beyond, are live: they and that run of tokens are the frontier.
+For a canonical rule there is about one new node a byte, and a handful are live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from tokxfer.bytelevel.rules import Rule
+from tokxfer.bytelevel.runs import Run
+
+FEW = 8  # tokens of a run that are asked one by one whether any may follow
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A sequence of tokens.
+
+    Attributes:
+        parent: The sequence without its last token; None for the context.
+        token: The last token; −1 for the context.
+        offset: The bytes that it spells.
+        depth: Its tokens.
+        state: The rule's.
+    """
+
+    parent: Node | None
+    token: int
+    offset: int
+    depth: int
+    state: Hashable
+
+    def path(self) -> list[int]:
+        """All its tokens."""
+        found: list[int] = []
+        node: Node = self
+        while node.parent is not None:
+            found.append(node.token)
+            node = node.parent
+        return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A node, and the tokens that go on from it through the bytes since."""
+
+    node: Node
+    run: Run
+
+
+class Frontier:
+    """The live nodes of a text so far.
+
+    Args:
+        rule: Which sequences are meant.
+        vocabulary: The run of the whole vocabulary.
+        root: The node that the text begins at.
+
+    Attributes:
+        live: Nodes by offset, the earliest first.
+        here: Those of them that end with the text so far.
+    """
+
+    def __init__(self, rule: Rule, vocabulary: Run, root: Node | None = None) -> None:
+        self.rule, self.vocabulary = rule, vocabulary
+        root = root or Node(None, -1, 0, 0, rule.start)
+        self.offset = root.offset
+        self.here = [root]
+        self.live = [Live(root, vocabulary)]
+
+    def step(self, byte: int) -> list[Node]:
+        """Go on by a byte; the nodes that now end with the text."""
+        self.offset += 1
+        live, here = [], []
+        for old in self.live:
+            run = old.run.below.get(byte)
+            if run is None:
+                continue
+            node = old.node
+            for token in run.exact:
+                state = self.rule.follow(node.state, token)
+                if state is not None:
+                    here.append(Node(node, token, self.offset, node.depth + 1, state))
+            if run.longer < run.last and self._goes_on(node, run):
+                live.append(Live(node, run))
+        self.live = [*live, *(Live(node, self.vocabulary) for node in here)]
+        self.here = here
+        return here
+
+    def _goes_on(self, node: Node, run: Run) -> bool:
+        if run.last - run.longer > FEW:
+            return True
+        ids = run.order.ids[run.longer : run.last].tolist()
+        return any(self.rule.follow(node.state, token) is not None for token in ids)

@@ -1,0 +1,59 @@
+"""The law of the next byte at one place of a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from tokxfer.shapes import Float
+
+STOP = 256
+OUTCOMES = 257  # the bytes, and the end of the text
+IMPOSSIBLE = -1e30
+
+
+def nothing() -> Float[np.ndarray, " outcomes"]:
+    """Log-masses of nothing at all [outcomes]."""
+    return np.full(OUTCOMES, -np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class ByteLaw:
+    """What may come next behind a text, in nats; the last outcome is its end.
+
+    Attributes:
+        joint: [outcomes] log-mass of the text with each outcome, as far as it is known: a lower
+            bound where nodes were not asked.
+        guessed: [outcomes] log-mass of what they could add, spread evenly over what may come.
+        mass: Log-mass of the text itself: of the sequences that cover it.
+        missing: Log of what the mass of the text may be larger by.
+        stops: [stops] log-mass of the text with each token that ends it, as far as it is known.
+    """
+
+    joint: Float[np.ndarray, " outcomes"]
+    guessed: Float[np.ndarray, " outcomes"] = field(default_factory=nothing)
+    mass: float = 0.0
+    missing: float = -np.inf
+    stops: Float[np.ndarray, " stops"] = field(default_factory=lambda: np.zeros(0))
+
+    @cached_property
+    def nats(self) -> Float[np.ndarray, " outcomes"]:
+        """Log-probabilities, normalised over the outcomes; −1e30 for what cannot come."""
+        total = np.logaddexp(self.joint, self.guessed)
+        whole = np.logaddexp.reduce(total)
+        if np.isneginf(whole):
+            return np.full(OUTCOMES, IMPOSSIBLE)
+        found: Float[np.ndarray, " outcomes"] = np.maximum(total - whole, IMPOSSIBLE)
+        return found
+
+    @cached_property
+    def bounds(self) -> tuple[Float[np.ndarray, " outcomes"], Float[np.ndarray, " outcomes"]]:
+        """Between which the log-probabilities lie, whatever the nodes not asked would answer."""
+        lost = np.logaddexp.reduce(self.guessed)
+        most = np.logaddexp(self.joint, lost)
+        most[np.isneginf(np.logaddexp(self.joint, self.guessed))] = -np.inf
+        known = np.logaddexp.reduce(self.joint)
+        whole = np.logaddexp(known, lost)
+        return np.maximum(self.joint - whole, IMPOSSIBLE), np.maximum(most - whole, IMPOSSIBLE)

@@ -1,0 +1,91 @@
+"""What a model says of given bytes, and of the byte behind them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from tokxfer.bytelevel.law import STOP, ByteLaw
+from tokxfer.shapes import Float
+
+
+@dataclass(frozen=True, eq=False)
+class NextByte:
+    """The law of the next byte, normalised over the 256 bytes and the end of the text.
+
+    Attributes:
+        nats: [256] log-probabilities by byte value; −1e30 for what cannot come.
+        stop: That of the end of the text, all stop tokens together.
+        law: The law's name: canonical or all.
+        mass: Log-mass of the text so far: of the token sequences that cover it.
+        missing: Log of what that mass may be larger by, −inf where all nodes were asked.
+        lower, upper: [257] bounds of the log-probabilities, the stop's last.
+        stops: Each stop token's log-probability by id.
+    """
+
+    nats: Float[torch.Tensor, " 256"]
+    stop: float
+    law: str
+    mass: float
+    missing: float
+    lower: Float[torch.Tensor, " 257"] = field(repr=False)
+    upper: Float[torch.Tensor, " 257"] = field(repr=False)
+    stops: dict[int, float] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, found: ByteLaw, law: str, stops: list[int]) -> NextByte:
+        """From what a stream says."""
+        nats, (lower, upper) = torch.from_numpy(found.nats), map(torch.from_numpy, found.bounds)
+        total = np.logaddexp.reduce(np.logaddexp(found.joint, found.guessed))
+        shares = [float(nats) for nats in found.stops - total]
+        return cls(
+            nats=nats[:STOP],
+            stop=float(nats[STOP]),
+            law=law,
+            mass=found.mass,
+            missing=found.missing,
+            lower=lower,
+            upper=upper,
+            stops=dict(zip(stops, shares, strict=True)),
+        )
+
+    def top(self, count: int = 5) -> list[tuple[bytes, float]]:
+        """The likeliest bytes with their probabilities."""
+        best = self.nats.topk(count)
+        return [
+            (bytes([value]), float(nats.exp()))
+            for value, nats in zip(best.indices.tolist(), best.values, strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What a model says of given bytes.
+
+    Attributes:
+        data: The bytes, a space that encoding puts before a text included.
+        nats: [bytes] log-probability of each, given those before it.
+        stop: Log-probability that the text ends behind them.
+        law: The law's name: canonical or all.
+        mass: Log-mass of all of them: of the token sequences that cover them.
+        missing: Log of what that mass may be larger by.
+        laws: [bytes + 1, 257] log-probabilities of every next byte and of the end, if asked for.
+        asked: Nodes at which the model was asked.
+    """
+
+    data: bytes
+    nats: Float[torch.Tensor, " bytes"]
+    stop: float
+    law: str
+    mass: float
+    missing: float = -math.inf
+    laws: Float[torch.Tensor, "places 257"] | None = field(default=None, repr=False)
+    asked: int = 0
+
+    @property
+    def total(self) -> float:
+        """Log-probability of the bytes."""
+        return float(self.nats.detach().sum())

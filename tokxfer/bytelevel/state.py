@@ -1,0 +1,46 @@
+"""A text that goes on byte by byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.law import ByteLaw
+from tokxfer.bytelevel.scores import NextByte
+from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.treemodel import TreeModel
+
+if TYPE_CHECKING:
+    from tokxfer.bytelevel.model import ByteLM
+
+
+class ByteState:
+    """Where a text stands behind its context; the model reads every token once.
+
+    Attributes:
+        stream: The live token sequences.
+    """
+
+    def __init__(self, lm: ByteLM, tree: TreeModel, stream: Stream) -> None:
+        self._lm, self._tree, self.stream = lm, tree, stream
+
+    @property
+    def law(self) -> NextByte:
+        """The law of the next byte."""
+        return self._public(self.stream.law)
+
+    @property
+    def asked(self) -> int:
+        """Nodes at which the model was asked, the context's last token included."""
+        return self.stream.asked
+
+    def push(self, data: bytes) -> list[NextByte]:
+        """Go on by some bytes; the law behind each."""
+        return [
+            self._public(law)
+            for laws in advance_far(self._tree, [self.stream], [data])
+            for law in laws[0]
+        ]
+
+    def _public(self, law: ByteLaw) -> NextByte:
+        return NextByte.of(law, self._lm.law, self._lm.stops)

@@ -1,0 +1,198 @@
+"""Byte by byte through a text: the law of the next byte, with as few answers as it takes.
+
+A node whose weight is a small part of the mass of the text so far need not be asked. Its weight is
+known all the same, so that what it could add is bounded; and if later bytes leave little else, it
+is asked after all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from tokxfer.bytelevel.block import Block, Entry
+from tokxfer.bytelevel.frontier import Frontier, Node
+from tokxfer.bytelevel.law import STOP, ByteLaw, nothing
+from tokxfer.bytelevel.tokens import Shares, TokenShares
+from tokxfer.shapes import Float
+
+
+@dataclass(slots=True)
+class Head:
+    """A node that the model was asked at: its number there, and the shares of what may follow."""
+
+    number: int
+    shares: Shares
+    stops: Float[np.ndarray, " stops"]
+
+
+class Stream:
+    """The state of one text behind one context.
+
+    Args:
+        tokens: The vocabulary.
+        number: The node of the context's last token in the model's tree.
+        logits: The model's answer there [ids].
+        frontier: The live nodes at the beginning of the text.
+        epsilon: Nodes with at most this part of the text's mass are not asked; 0 asks all.
+
+    Attributes:
+        law: The law of the next byte.
+        asked: Nodes that were asked so far.
+    """
+
+    law: ByteLaw
+
+    def __init__(
+        self,
+        tokens: TokenShares,
+        number: int,
+        logits: Float[torch.Tensor, " ids"],
+        frontier: Frontier,
+        epsilon: float = 0.0,
+    ) -> None:
+        self.tokens, self.epsilon, self.frontier = tokens, epsilon, frontier
+        self.asked = 0
+        root = self.frontier.here[0]
+        self._weights: dict[Node, float] = {root: 0.0}
+        self._heads: dict[Node, Head] = {}
+        self._block = Block.of(self.frontier, b"")
+        self.answer(root, number, logits)
+        (self.law,) = self.finish()
+
+    def open(self, data: bytes) -> None:
+        """Go on by some known bytes, whose nodes have then to be asked."""
+        self._block = Block.of(self.frontier, data, self._heads)
+        for node, children in self._block.children.items():
+            if (head := self._heads.get(node)) is not None:
+                for child in children:
+                    self._weigh(child, head)
+        for entries in self._block.places:
+            for entry in entries:
+                if (head := self._heads.get(entry.live.node)) is not None:
+                    self._sum(entry, head)
+
+    def wanted(self) -> list[Node]:
+        """Nodes to ask now, parents first; none once the rest matters too little."""
+        block = self._block
+        if self.epsilon <= 0:
+            return [node for node in block.until if node not in self._heads]
+        if len(block.places) > 1 and not any(node in self._heads for node in block.fresh):
+            trunk = [node for node in block.trunk() if node not in self._heads]
+            if trunk:
+                return trunk
+        known = [self._mass(place) for place in range(len(block.places))]
+        return [
+            node
+            for node, last in block.until.items()
+            if node not in self._heads
+            and (weight := self._weights.get(node)) is not None
+            and weight - known[last] > math.log(self.epsilon)
+        ]
+
+    def parent_of(self, node: Node) -> int | Node:
+        """The number of the node before one, or that node if it was not asked yet."""
+        assert node.parent is not None
+        head = self._heads.get(node.parent)
+        return node.parent if head is None else head.number
+
+    def answer(self, node: Node, number: int, logits: Float[torch.Tensor, " ids"]) -> None:
+        """Take the model's answer at a node that was wanted."""
+        head = Head(number, *self.tokens.of(logits, node.state))
+        self._heads[node] = head
+        self.asked += 1
+        for entry in self._block.by_node.get(node, ()):
+            self._sum(entry, head)
+        for child in self._block.children.get(node, ()):
+            self._weigh(child, head)
+        if node not in self._block.staying:
+            head.shares = np.zeros(0)
+
+    def finish(self) -> list[ByteLaw]:
+        """The laws behind each byte of the block; what no longer matters is forgotten."""
+        laws = [self._law(place) for place in range(len(self._block.places))]
+        alive = self._block.alive_at_end(self._heads)
+        self._heads = {node: self._heads[node] for node in alive if node in self._heads}
+        self._weights = {node: self._weights[node] for node in alive if node in self._weights}
+        if laws:
+            self.law = laws[-1]
+        return laws
+
+    def numbers(self) -> Iterable[int]:
+        """The model's nodes that others may yet come behind."""
+        return (head.number for head in self._heads.values())
+
+    def _weigh(self, node: Node, head: Head) -> None:
+        assert node.parent is not None
+        share = head.shares[self.tokens.places[node.token]]
+        before = self._weights[node.parent]
+        self._weights[node] = before + (math.log(share) if share > 0 else -math.inf)
+
+    def _sum(self, entry: Entry, head: Head) -> None:
+        entry.sums = self.tokens.going_on(head.shares, entry.live.run)
+        entry.total = float(entry.sums.sum())
+
+    def _mass(self, place: int) -> float:
+        """Log-mass of the text at a place, as far as it is known."""
+        parts = [self._weights.get(node, -math.inf) for node in self._block.ending[place]]
+        for entry in self._block.places[place]:
+            if entry.live.run.depth and entry.total > 0:
+                parts.append(self._weights[entry.live.node] + math.log(entry.total))
+        return log_sum(parts)
+
+    def _law(self, place: int) -> ByteLaw:
+        joint, deferred = nothing(), list[Entry]()
+        stops = np.full(len(self.tokens.stops), -np.inf)
+        with np.errstate(divide="ignore"):
+            for entry in self._block.places[place]:
+                node, run = entry.live.node, entry.live.run
+                if entry.sums is None:
+                    deferred.append(entry)
+                    continue
+                weight = self._weights[node]
+                joint[run.values] = np.logaddexp(joint[run.values], weight + np.log(entry.sums))
+                if not run.depth:
+                    stops = np.logaddexp(stops, weight + np.log(self._heads[node].stops))
+        joint[STOP] = np.logaddexp.reduce(stops)
+        law = ByteLaw(joint, mass=self._mass(place), stops=stops)
+        if not deferred:
+            return law
+        return self._with_guess(law, deferred, self._block.ending[place])
+
+    def _with_guess(self, law: ByteLaw, deferred: list[Entry], ending: list[Node]) -> ByteLaw:
+        """A law with what the nodes not asked could add, evenly over what may come behind each."""
+        possible: dict[Node, np.ndarray] = {}
+        for entry in deferred:
+            node, run = entry.live.node, entry.live.run
+            top = self._topmost(node)
+            may = possible.setdefault(top, np.zeros(STOP + 1, dtype=bool))
+            may[run.values] |= self.tokens.possible(node.state, run)
+            may[STOP] |= (
+                not run.depth and bool(self.tokens.stops) and self.tokens.rule.ends(node.state)
+            )
+        guessed, missing = law.guessed, -math.inf
+        for top, may in possible.items():
+            if may.any():
+                weight = self._weights[top]
+                guessed[may] = np.logaddexp(guessed[may], weight - math.log(may.sum()))
+                if top not in ending:
+                    missing = float(np.logaddexp(missing, weight))
+        return replace(law, guessed=guessed, missing=missing)
+
+    def _topmost(self, node: Node) -> Node:
+        """The first node on the way to one that was not asked."""
+        while node.parent is not None and node.parent not in self._heads:
+            node = node.parent
+        return node
+
+
+def log_sum(parts: list[float]) -> float:
+    """The logarithm of a sum of exponentials."""
+    top = max(parts, default=-math.inf)
+    if top == -math.inf:
+        return top
+    return top + math.log(sum(math.exp(part - top) for part in parts))

@@ -1,0 +1,87 @@
+"""A model's answer at a node as shares of the tokens that may follow, in the order of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tokxfer.bytelevel.order import ByteOrder
+from tokxfer.bytelevel.rules import Rule
+from tokxfer.bytelevel.runs import Run
+from tokxfer.shapes import Float, Int
+
+KEPT = 512  # masks
+DEEP = -80.0  # nats below the likeliest token at which single precision would give zeros
+
+Shares = npt.NDArray[np.floating]
+
+
+class TokenShares:
+    """Turns logits into probabilities of the tokens that a rule allows.
+
+    Args:
+        rule: Which tokens may follow.
+        stops: Ids that end a text.
+
+    Attributes:
+        order: The vocabulary by bytes.
+        whole: The run of all of it.
+        places: [ids] each token's place in the order; −1 for ids that are not of text.
+    """
+
+    def __init__(self, rule: Rule, stops: Sequence[int]) -> None:
+        self.rule, self.stops = rule, list(stops)
+        self.order = ByteOrder(rule.tokens)
+        self.whole = Run(self.order, 0, len(self.order.ids))
+        self.places: Int[np.ndarray, " ids"] = np.full(len(rule.tokens), -1)
+        self.places[self.order.ids] = np.arange(len(self.order.ids))
+        self._ids = torch.from_numpy(self.order.ids)
+        others = np.flatnonzero(self.places < 0)
+        self._others = torch.from_numpy(others)
+        self.allowed = lru_cache(KEPT)(self._allowed)
+
+    def of(
+        self, logits: Float[torch.Tensor, " ids"], state: Hashable
+    ) -> tuple[Shares, Float[np.ndarray, " stops"]]:
+        """The probabilities of the tokens that may follow [places], and of each stop.
+
+        In the precision of the logits, but in double where single would lose what is unlikely.
+        """
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        in_order = logits.index_select(0, self._ids)
+        others = logits.index_select(0, self._others)
+        top = logits.max()
+        if in_order.min() - top < DEEP:
+            in_order, others = in_order.double(), others.double()
+        in_order = in_order.sub_(top).exp_()
+        whole = in_order.sum(dtype=torch.float64) + (others - top).exp_().sum(dtype=torch.float64)
+        in_order.div_(whole)
+        shares = in_order.numpy()
+        shares *= self.allowed(state)
+        stops = ((logits[self.stops].double() - top).exp() / whole).numpy()
+        return shares, stops * self.rule.ends(state)
+
+    def _allowed(self, state: Hashable) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = self.rule.allowed(state)[self.order.ids]
+        return found
+
+    def going_on(self, shares: Shares, run: Run) -> Float[np.ndarray, " branches"]:
+        """The share of a run's tokens with each next byte, of those that have one."""
+        if run.longer == run.last:
+            return np.zeros(0)
+        found: Float[np.ndarray, " branches"] = np.add.reduceat(
+            shares[run.longer : run.last], run.starts - run.longer, dtype=np.float64
+        )
+        return found
+
+    def possible(self, state: Hashable, run: Run) -> npt.NDArray[np.bool_]:
+        """Whether a run has tokens that may follow, by next byte [branches]."""
+        if run.longer == run.last:
+            return np.zeros(0, dtype=bool)
+        allowed = self.allowed(state)[run.longer : run.last]
+        found: npt.NDArray[np.bool_] = np.logical_or.reduceat(allowed, run.starts - run.longer)
+        return found
