@@ -45,6 +45,13 @@ def advance(
     return laws
 
 
+def ask_all(model: TreeModel, streams: Sequence[Stream]) -> None:
+    """Ask at the live nodes that were left out."""
+    for stream in streams:
+        stream.epsilon = 0.0
+    advance(model, streams, [b""] * len(streams))
+
+
 def ask(model: TreeModel, wanted: Sequence[tuple[Stream, Node]]) -> None:
     """Ask a model at nodes, as many at once as memory allows."""
     size = max(1, LOGITS // (4 * len(wanted[0][0].tokens.places)))

@@ -8,11 +8,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 
 from tokxfer.bytelevel.asking import read
 from tokxfer.bytelevel.context import Context, context_ids
+from tokxfer.bytelevel.filters import Filter
 from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.generation import Ending, generate_texts
+from tokxfer.bytelevel.healing import Healed, heal_text
 from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.rules import EverythingRule, rule_of
 from tokxfer.bytelevel.scores import NextByte, Score
@@ -37,6 +41,10 @@ from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
 
 LAWS = ("canonical", "all")
 HORIZON = 4  # bytes; the number of sequences grows about 2.3 times with each
+NOTHING = (
+    "The prompt is empty and the model has no token that begins texts.",
+    "Give it some text, or a context.",
+)
 
 
 class ByteLM:
@@ -140,10 +148,7 @@ class ByteLM:
         data = self.spell(text)
         before = self.context(context)
         if not data and not before:
-            raise UsageError(
-                "The prompt is empty and the model has no token that begins texts.",
-                "Give it some text, or a context.",
-            )
+            raise UsageError(*NOTHING)
         state = self.start(before, epsilon=epsilon)
         return state.push(data)[-1] if data else state.law
 
@@ -208,6 +213,93 @@ class ByteLM:
             raise UsageError("There is no text to score.", "Give at least one byte.")
         nats = sum(score.total for score in self.score(texts, epsilon=epsilon))
         return -nats / math.log(2) / size
+
+    def generate(
+        self,
+        prompt: str | bytes | list[str] | list[bytes] = "",
+        context: Context = None,
+        *,
+        max_new_bytes: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: Sequence[str | bytes] = (),
+        by: str = "auto",
+        epsilon: float = 0.0,
+        seed: int = 0,
+    ) -> Any:
+        """Let a prompt go on, or several side by side.
+
+        Without temperature and cuts, one cover of the prompt is drawn by its weight, and tokens
+        behind it by the model: bytes that are distributed as those of sampled tokens are, at the
+        speed of tokens. Otherwise byte after byte is drawn by its law.
+
+        Args:
+            prompt: What was written so far; one or several. It may stop in mid-token.
+            context: What stands before: see `next_byte`.
+            max_new_bytes: Bytes at most.
+            temperature, top_k, top_p, min_p: Of the law of the next byte: see `Filter`.
+            stop: Strings that end the text; they are left out.
+            by: "tokens", "bytes", or "auto", which draws bytes where a filter asks for it.
+            epsilon: See `next_byte`; for bytes.
+            seed: Of what is drawn.
+
+        Returns:
+            A `Generated`, or a list of them for a list of prompts.
+
+        Raises:
+            UsageError: A value out of range, an empty stop string, or filters of bytes together
+                with `by="tokens"`.
+        """
+        filters = Filter(temperature, top_k, top_p, min_p)
+        strings = tuple(one.encode() if isinstance(one, str) else one for one in stop)
+        if by not in ("auto", "tokens", "bytes"):
+            raise UsageError(f"{by!r} is not drawn.", "Use auto, tokens or bytes.")
+        if by == "tokens" and not filters.idle:
+            raise UsageError(
+                "Temperature and cuts are of bytes here, so tokens cannot be drawn with them.",
+                "Leave them out, or draw bytes.",
+            )
+        prompts = [prompt] if isinstance(prompt, (str, bytes)) else [*prompt]
+        data, before = [self.spell(one) for one in prompts], self.context(context)
+        if not before and not all(data):
+            raise UsageError(*NOTHING)
+        found = generate_texts(
+            self, data, before, Ending(max_new_bytes, strings), filters,
+            by=("tokens" if filters.idle else "bytes") if by == "auto" else by,
+            epsilon=epsilon, source=np.random.default_rng(seed),
+        )  # fmt: skip
+        return found[0] if isinstance(prompt, (str, bytes)) else found
+
+    def heal(
+        self,
+        prompt: str | bytes,
+        context: Context = None,
+        *,
+        sample: bool = False,
+        seed: int = 0,
+    ) -> Healed:
+        """A prompt as tokens that the model can go on from, its last ones mended.
+
+        Args:
+            prompt: What was written so far; it may stop in mid-token.
+            context: What stands before: see `next_byte`.
+            sample: Whether to draw the cover by its weight, not to take the heaviest.
+            seed: Of what is drawn.
+
+        Returns:
+            Ids of context and prompt, the bytes that the last token goes on with, and the cache:
+            `model.generate(torch.tensor([healed.ids]), past_key_values=healed.cache)` goes on.
+
+        Raises:
+            UsageError: The prompt is empty, or the model cannot have written it.
+        """
+        data = self.spell(prompt)
+        if not data:
+            raise UsageError("The prompt is empty: there is nothing to heal.", "Give it some text.")
+        source = np.random.default_rng(seed) if sample else None
+        return heal_text(self, data, self.context(context), source)
 
     def start(self, context: Context = None, *, epsilon: float = 0.0) -> ByteState:
         """The state behind a context, to go on from byte by byte."""

@@ -122,6 +122,18 @@ class Stream:
             self.law = laws[-1]
         return laws
 
+    def weighed(self, node: Node) -> tuple[float, Shares]:
+        """The log-weight of a live node, and the shares of the tokens behind it."""
+        return self._weights[node], self._heads[node].shares
+
+    def answers(self, node: Node) -> tuple[Shares, Float[np.ndarray, " stops"]]:
+        """At a live node the shares of the tokens that may follow, and of each stop."""
+        return self._heads[node].shares, self._heads[node].stops
+
+    def number_of(self, node: Node) -> int:
+        """A live node's number in the model's tree."""
+        return self._heads[node].number
+
     def numbers(self) -> Iterable[int]:
         """The model's nodes that others may yet come behind."""
         return (head.number for head in self._heads.values())

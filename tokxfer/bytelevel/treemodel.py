@@ -109,6 +109,18 @@ class AttentionTree:
         self._seen = {node: moved[seen] for node, seen in self._seen.items()}
         self._cached = len(kept)
 
+    def cache_of(self, node: int, size: int) -> Any:
+        """Keys and values of the first so many tokens up to a node, as transformers keeps them."""
+        from transformers import DynamicCache
+
+        found = DynamicCache()
+        places = torch.from_numpy(self._seen[node][:size]).to(self.model.device)
+        for number, layer in enumerate(self._cache.layers):
+            found.update(
+                layer.keys.index_select(-2, places), layer.values.index_select(-2, places), number
+            )
+        return found
+
     def _is_chain(self, first: int) -> bool:
         """Whether every new node sees all before it, as text does: no mask is needed."""
         if self._reach is not None:

@@ -1,0 +1,121 @@
+"""The covers of a prompt: token sequences that spell it, the last token perhaps going further.
+
+A prompt that stops in mid-token is not what its own encoding says: the model expects the token that
+goes on. Drawing a cover by its weight, or taking the heaviest, mends the seam, however many tokens
+back it begins; from there on tokens can be drawn as usual.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.frontier import Node
+from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.treemodel import AttentionTree
+from tokxfer.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokxfer.bytelevel.model import ByteLM
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A token sequence that covers a text.
+
+    Attributes:
+        node: Its tokens as far as they end within the text.
+        token: The one that goes on beyond it; None if the text is spelled exactly.
+        nats: Log-probability among all covers.
+    """
+
+    node: Node
+    token: int | None
+    nats: float
+
+    @property
+    def tokens(self) -> list[int]:
+        """All its tokens."""
+        return [*self.node.path(), *([] if self.token is None else [self.token])]
+
+
+@dataclass(frozen=True, eq=False)
+class Healed:
+    """A prompt as tokens that a model can go on from.
+
+    Attributes:
+        ids: Token ids, those of the context first.
+        beyond: Bytes that the last token spells beyond the prompt.
+        nats: Log-probability of this cover among all covers of the prompt.
+        cache: Keys and values of all ids but the last, for transformers' `generate`; None where the
+            model keeps none, or the prompt is longer than the model.
+    """
+
+    ids: list[int]
+    beyond: bytes
+    nats: float
+    cache: Any = field(default=None, repr=False)
+
+
+def pick_cover(stream: Stream, source: np.random.Generator | None) -> Cover:
+    """Draw a cover of a stream's text by weight; without a source, take the heaviest.
+
+    Raises:
+        UsageError: The model cannot have written the text.
+    """
+    live = [(entry.node, entry.run) for entry in stream.frontier.live]
+    found: list[tuple[Node, np.ndarray, int, float]] = []
+    for node, run in live:
+        weight, shares = stream.weighed(node)
+        if not run.depth:
+            found.append((node, np.ones(1), -1, weight))
+        else:
+            found.append(
+                (node, shares[run.longer : run.last].astype(np.float64), run.longer, weight)
+            )
+    with np.errstate(divide="ignore"):
+        nats = np.concatenate([weight + np.log(shares) for _, shares, _, weight in found])
+    whole = np.logaddexp.reduce(nats) if len(nats) else -np.inf
+    if not math.isfinite(whole):
+        raise UsageError(
+            "The model cannot have written the prompt: no token sequence covers it.",
+            "Check that its bytes are what the tokenizer spells.",
+        )
+    nats = nats - whole
+    if source is None:
+        at = int(nats.argmax())
+    else:
+        shares = np.exp(nats)
+        at = int(source.choice(len(nats), p=shares / shares.sum()))
+    left = at
+    for node, shares, first, _ in found:
+        if left < len(shares):
+            token = None if first < 0 else int(stream.tokens.order.ids[first + left])
+            return Cover(node, token, float(nats[at]))
+        left -= len(shares)
+    raise AssertionError("a cover lies within one of the live nodes' runs")
+
+
+@torch.no_grad()
+def heal_text(
+    lm: ByteLM, prompt: bytes, context: list[int], source: np.random.Generator | None
+) -> Healed:
+    """A cover of a prompt as tokens behind a context, and the cache that goes with it."""
+    tree = lm.tree(windowed=lm.length is not None and len(prompt) + len(context) > lm.length)
+    (stream,) = lm.streams(tree, context, 0.0)
+    for _ in advance_far(tree, [stream], [prompt]):
+        pass
+    cover = pick_cover(stream, source)
+    ids = [*context, *cover.tokens]
+    beyond = b""
+    if cover.token is not None:
+        beyond = lm.tokens.rule.tokens[cover.token][len(prompt) - cover.node.offset :]
+    cache = None
+    if isinstance(tree, AttentionTree) and len(ids) > 1:
+        cache = tree.cache_of(stream.number_of(cover.node), len(ids) - 1)
+    return Healed(ids=ids, beyond=beyond, nats=cover.nats, cache=cache)
