@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from tokxfer.bytelevel.asking import advance, advance_far, ask_all
+from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.filters import Filter
 from tokxfer.bytelevel.healing import pick_cover
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import TreeModel
 from tokxfer.errors import UsageError
-
-if TYPE_CHECKING:
-    from tokxfer.bytelevel.model import ByteLM
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +80,7 @@ class Ending:
 
 
 def generate_texts(
-    lm: ByteLM,
+    lm: ByteModel,
     prompts: Sequence[bytes],
     context: list[int],
     ending: Ending,
@@ -141,7 +138,7 @@ def in_bytes(
 
 @torch.no_grad()
 def in_tokens(
-    lm: ByteLM,
+    lm: ByteModel,
     tree: TreeModel,
     streams: Sequence[Stream],
     prompts: Sequence[bytes],
@@ -216,7 +213,7 @@ class TokenDrawer:
         source: Of chance.
     """
 
-    def __init__(self, lm: ByteLM, source: np.random.Generator) -> None:
+    def __init__(self, lm: ByteModel, source: np.random.Generator) -> None:
         self._tokens, self._source = lm.tokens, source
         permitted = np.zeros(len(lm.tokens.places), dtype=bool)
         permitted[lm.tokens.order.ids] = True

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.frontier import Node
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import AttentionTree
 from tokxfer.errors import UsageError
-
-if TYPE_CHECKING:
-    from tokxfer.bytelevel.model import ByteLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def pick_cover(stream: Stream, source: np.random.Generator | None) -> Cover:
 
 @torch.no_grad()
 def heal_text(
-    lm: ByteLM, prompt: bytes, context: list[int], source: np.random.Generator | None
+    lm: ByteModel, prompt: bytes, context: list[int], source: np.random.Generator | None
 ) -> Healed:
     """A cover of a prompt as tokens behind a context, and the cache that goes with it."""
     tree = lm.tree(windowed=lm.length is not None and len(prompt) + len(context) > lm.length)

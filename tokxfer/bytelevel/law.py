@@ -56,4 +56,6 @@ class ByteLaw:
         most[np.isneginf(np.logaddexp(self.joint, self.guessed))] = -np.inf
         known = np.logaddexp.reduce(self.joint)
         whole = np.logaddexp(known, lost)
+        if np.isneginf(whole):
+            return self.nats, self.nats
         return np.maximum(self.joint - whole, IMPOSSIBLE), np.maximum(most - whole, IMPOSSIBLE)

@@ -3,51 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
 
-from tokxfer.bytelevel.asking import read
-from tokxfer.bytelevel.context import Context, context_ids
+from tokxfer.bytelevel.context import Context
+from tokxfer.bytelevel.core import HORIZON, ByteModel
+from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate
 from tokxfer.bytelevel.filters import Filter
-from tokxfer.bytelevel.frontier import Frontier
-from tokxfer.bytelevel.generation import Ending, generate_texts
+from tokxfer.bytelevel.generation import Ending, Generated, generate_texts
 from tokxfer.bytelevel.healing import Healed, heal_text
-from tokxfer.bytelevel.horizon import HorizonFrontier
-from tokxfer.bytelevel.rules import EverythingRule, rule_of
 from tokxfer.bytelevel.scores import NextByte, Score
 from tokxfer.bytelevel.scoring import score_texts, score_with_gradients
 from tokxfer.bytelevel.state import ByteState
-from tokxfer.bytelevel.stream import Stream
-from tokxfer.bytelevel.tokens import TokenShares
-from tokxfer.bytelevel.treemodel import AttentionTree, RowTree, TreeModel, takes_trees
-from tokxfer.bytelevel.windows import WindowedTree
 from tokxfer.checkpoints import (
     ModelFolder,
-    begin_token,
     load_model,
     load_tokenizer,
-    longest_window,
     pick_device,
     pick_dtype,
     read_stop_ids,
 )
 from tokxfer.errors import UsageError
-from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
+from tokxfer.vocabulary import read_vocabulary
 
-LAWS = ("canonical", "all")
-HORIZON = 4  # bytes; the number of sequences grows about 2.3 times with each
 NOTHING = (
     "The prompt is empty and the model has no token that begins texts.",
     "Give it some text, or a context.",
 )
 
 
-class ByteLM:
+class ByteLM(ByteModel):
     """A causal language model, asked for bytes.
 
     The canonical mass of a byte string is the probability that the model gives to the token
@@ -71,28 +61,6 @@ class ByteLM:
     Source: B. Phan et al., "Exact Byte-Level Probabilities from Tokenized Language Models for
     FIM-Tasks and Model Ensembles" (2410.09303).
     """
-
-    def __init__(
-        self,
-        model: Any,
-        vocabulary: ByteVocabulary,
-        *,
-        stops: Sequence[int] = (),
-        law: str = "canonical",
-        horizon: int = HORIZON,
-        tokenizer: Callable[[], Any] | None = None,
-    ) -> None:
-        if law not in LAWS:
-            raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
-        if horizon < 0:
-            raise UsageError(f"The horizon must be 0 bytes or more, not {horizon}.")
-        self.model, self.vocabulary, self.stops = model, vocabulary, list(stops)
-        self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
-        self.canonical = rule_of(vocabulary)
-        rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
-        self.tokens = TokenShares(rule, self.stops)
-        self.begin = begin_token(model, vocabulary)
-        self.length = longest_window(model.config)
 
     @classmethod
     def from_pretrained(
@@ -214,6 +182,38 @@ class ByteLM:
         nats = sum(score.total for score in self.score(texts, epsilon=epsilon))
         return -nats / math.log(2) / size
 
+    @overload
+    def generate(
+        self,
+        prompt: str | bytes = "",
+        context: Context = None,
+        *,
+        max_new_bytes: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: Sequence[str | bytes] = (),
+        by: str = "auto",
+        epsilon: float = 0.0,
+        seed: int = 0,
+    ) -> Generated: ...
+    @overload
+    def generate(
+        self,
+        prompt: list[str] | list[bytes],
+        context: Context = None,
+        *,
+        max_new_bytes: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: Sequence[str | bytes] = (),
+        by: str = "auto",
+        epsilon: float = 0.0,
+        seed: int = 0,
+    ) -> list[Generated]: ...
     def generate(
         self,
         prompt: str | bytes | list[str] | list[bytes] = "",
@@ -228,7 +228,7 @@ class ByteLM:
         by: str = "auto",
         epsilon: float = 0.0,
         seed: int = 0,
-    ) -> Any:
+    ) -> Generated | list[Generated]:
         """Let a prompt go on, or several side by side.
 
         Without temperature and cuts, one cover of the prompt is drawn by its weight, and tokens
@@ -301,52 +301,63 @@ class ByteLM:
         source = np.random.default_rng(seed) if sample else None
         return heal_text(self, data, self.context(context), source)
 
+    def fill(
+        self,
+        prefix: str | bytes,
+        suffix: str | bytes,
+        *,
+        template: FillTemplate | None = None,
+        max_new_bytes: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        seed: int = 0,
+    ) -> Filled:
+        """Write what stands between a prefix and a suffix.
+
+        Both may stop and begin in mid-token: tokens may span either seam.
+
+        Args:
+            prefix: What stands before.
+            suffix: What stands behind.
+            template: How the model is shown them; None takes the markers its vocabulary is known
+                to have, the prefix first.
+            max_new_bytes: Bytes at most.
+            temperature, top_k, top_p, min_p: Of the law of the next byte: see `Filter`.
+            seed: Of what is drawn.
+
+        Raises:
+            UsageError: The model has no markers, or a value is out of range.
+        """
+        template = template or FillTemplate.of(self.vocabulary)
+        seams = Fill.of(self, self.spell(prefix), raw(suffix), template)
+        generated = self.generate(
+            seams.before, seams.context, max_new_bytes=max_new_bytes + len(seams.behind),
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+        )  # fmt: skip
+        return Filled.of(generated, seams.behind)
+
+    def score_fill(
+        self,
+        prefix: str | bytes,
+        middle: str | bytes,
+        suffix: str | bytes,
+        *,
+        template: FillTemplate | None = None,
+    ) -> float:
+        """Log-probability of a middle and its end between a prefix and a suffix: see `fill`."""
+        template = template or FillTemplate.of(self.vocabulary)
+        seams = Fill.of(self, self.spell(prefix), raw(suffix), template)
+        score = self.score(seams.before + raw(middle) + seams.behind, seams.context)
+        return float(score.nats[len(seams.before) :].sum()) + score.stop
+
     def start(self, context: Context = None, *, epsilon: float = 0.0) -> ByteState:
         """The state behind a context, to go on from byte by byte."""
         tree = self.tree()
         return ByteState(self, tree, self.streams(tree, self.context(context), epsilon)[0])
 
-    def spell(self, text: str | bytes) -> bytes:
-        """The bytes that a text's tokens decode to; bytes are taken as they are.
 
-        A tokenizer that puts a space before a text does so here, too.
-        """
-        if isinstance(text, bytes):
-            return text
-        return (b" " if text and self.prefixed else b"") + text.encode()
-
-    @cached_property
-    def prefixed(self) -> bool:
-        """Whether encoding puts a space before a text."""
-        ids = self.vocabulary.encode("a")
-        return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
-
-    def context(self, context: Context) -> list[int]:
-        """The ids of a context: see `next_byte`."""
-        return context_ids(context, self.vocabulary, self.begin, self._tokenizer)
-
-    def tree(self, *, windowed: bool = True) -> TreeModel:
-        """A new, empty tree of the model; a windowed one takes one text of any length."""
-        make = AttentionTree if self._takes_trees else RowTree
-        if windowed and self.length is not None:
-            return WindowedTree(lambda: make(self.model, self.vocabulary.size), self.length)
-        return make(self.model, self.vocabulary.size)
-
-    def streams(
-        self, tree: TreeModel, context: Sequence[int], epsilon: float, count: int = 1
-    ) -> list[Stream]:
-        """Streams behind one context, which is read once."""
-        number, logits = read(tree, context, self.vocabulary.size)
-        return [Stream(self.tokens, number, logits, self.frontier(), epsilon) for _ in range(count)]
-
-    def frontier(self) -> Frontier:
-        """The live nodes where a text begins."""
-        if self.law == "all":
-            return HorizonFrontier(
-                self.tokens.rule, self.tokens.whole, self.canonical, self.horizon
-            )
-        return Frontier(self.tokens.rule, self.tokens.whole)
-
-    @cached_property
-    def _takes_trees(self) -> bool:
-        return takes_trees(self.model)
+def raw(text: str | bytes) -> bytes:
+    """Bytes, or those of a text, with nothing put before it."""
+    return text.encode() if isinstance(text, str) else text

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from tokxfer.bytelevel.asking import BLOCK, advance_far
+from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.mass import byte_masses
 from tokxfer.bytelevel.scores import Score
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.errors import UsageError
 
-if TYPE_CHECKING:
-    from tokxfer.bytelevel.model import ByteLM
-
 
 def score_texts(
-    lm: ByteLM, data: Sequence[bytes], context: list[int], *, epsilon: float, laws: bool
+    lm: ByteModel, data: Sequence[bytes], context: list[int], *, epsilon: float, laws: bool
 ) -> list[Score]:
     """Scores of texts behind one context, short ones side by side in one tree."""
     found: dict[int, Score] = {}
@@ -64,7 +61,7 @@ def together(sizes: Sequence[int], length: int | None, before: int) -> Iterator[
         yield group
 
 
-def score_with_gradients(lm: ByteLM, data: bytes, context: list[int], *, laws: bool) -> Score:
+def score_with_gradients(lm: ByteModel, data: bytes, context: list[int], *, laws: bool) -> Score:
     """The score of one text, from one forward pass that gradients go back through.
 
     Raises:

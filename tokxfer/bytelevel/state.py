@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import ByteLaw
 from tokxfer.bytelevel.scores import NextByte
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import TreeModel
-
-if TYPE_CHECKING:
-    from tokxfer.bytelevel.model import ByteLM
 
 
 class ByteState:
@@ -21,7 +17,7 @@ class ByteState:
         stream: The live token sequences.
     """
 
-    def __init__(self, lm: ByteLM, tree: TreeModel, stream: Stream) -> None:
+    def __init__(self, lm: ByteModel, tree: TreeModel, stream: Stream) -> None:
         self._lm, self._tree, self.stream = lm, tree, stream
 
     @property

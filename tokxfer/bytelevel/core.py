@@ -1,0 +1,101 @@
+"""What every question to a model needs: its vocabulary by bytes, its law, its trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from tokxfer.bytelevel.asking import read
+from tokxfer.bytelevel.context import Context, context_ids
+from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.horizon import HorizonFrontier
+from tokxfer.bytelevel.rules import EverythingRule, rule_of
+from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.tokens import TokenShares
+from tokxfer.bytelevel.treemodel import AttentionTree, RowTree, TreeModel, takes_trees
+from tokxfer.bytelevel.windows import WindowedTree
+from tokxfer.checkpoints import begin_token, longest_window
+from tokxfer.errors import UsageError
+from tokxfer.vocabulary import ByteVocabulary
+
+LAWS = ("canonical", "all")
+HORIZON = 4  # bytes; the number of sequences grows about 2.3 times with each
+
+
+class ByteModel:
+    """A causal language model with the law by which it is asked for bytes: see `ByteLM`.
+
+    Attributes:
+        tokens: Its vocabulary under the law.
+        canonical: The rule of what its tokenizer itself would write.
+        begin: The token that begins texts; None if it has none.
+        length: Tokens that it takes; None if there is no end.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        vocabulary: ByteVocabulary,
+        *,
+        stops: Sequence[int] = (),
+        law: str = "canonical",
+        horizon: int = HORIZON,
+        tokenizer: Callable[[], Any] | None = None,
+    ) -> None:
+        if law not in LAWS:
+            raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
+        if horizon < 0:
+            raise UsageError(f"The horizon must be 0 bytes or more, not {horizon}.")
+        self.model, self.vocabulary, self.stops = model, vocabulary, list(stops)
+        self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
+        self.canonical = rule_of(vocabulary)
+        rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
+        self.tokens = TokenShares(rule, self.stops)
+        self.begin = begin_token(model, vocabulary)
+        self.length = longest_window(model.config)
+
+    def spell(self, text: str | bytes) -> bytes:
+        """The bytes that a text's tokens decode to; bytes are taken as they are.
+
+        A tokenizer that puts a space before a text does so here, too.
+        """
+        if isinstance(text, bytes):
+            return text
+        return (b" " if text and self.prefixed else b"") + text.encode()
+
+    @cached_property
+    def prefixed(self) -> bool:
+        """Whether encoding puts a space before a text."""
+        ids = self.vocabulary.encode("a")
+        return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
+
+    def context(self, context: Context) -> list[int]:
+        """The ids of a context: see `next_byte`."""
+        return context_ids(context, self.vocabulary, self.begin, self._tokenizer)
+
+    def tree(self, *, windowed: bool = True) -> TreeModel:
+        """A new, empty tree of the model; a windowed one takes one text of any length."""
+        make = AttentionTree if self._takes_trees else RowTree
+        if windowed and self.length is not None:
+            return WindowedTree(lambda: make(self.model, self.vocabulary.size), self.length)
+        return make(self.model, self.vocabulary.size)
+
+    def streams(
+        self, tree: TreeModel, context: Sequence[int], epsilon: float, count: int = 1
+    ) -> list[Stream]:
+        """Streams behind one context, which is read once."""
+        number, logits = read(tree, context, self.vocabulary.size)
+        return [Stream(self.tokens, number, logits, self.frontier(), epsilon) for _ in range(count)]
+
+    def frontier(self) -> Frontier:
+        """The live nodes where a text begins."""
+        if self.law == "all":
+            return HorizonFrontier(
+                self.tokens.rule, self.tokens.whole, self.canonical, self.horizon
+            )
+        return Frontier(self.tokens.rule, self.tokens.whole)
+
+    @cached_property
+    def _takes_trees(self) -> bool:
+        return takes_trees(self.model)
