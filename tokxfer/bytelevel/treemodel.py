@@ -23,7 +23,8 @@ class TreeModel(Protocol):
         size: How many nodes there are.
     """
 
-    size: int
+    @property
+    def size(self) -> int: ...
 
     def extend(
         self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
