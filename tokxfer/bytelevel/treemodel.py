@@ -24,7 +24,9 @@ class TreeModel(Protocol):
     """
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """How many nodes there are."""
+        ...
 
     def extend(
         self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
