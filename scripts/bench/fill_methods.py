@@ -1,0 +1,107 @@
+"""A middle between a prefix and a suffix: by token prompts, token healing and bytes.
+
+All show the model the prefix, then the suffix, then the middle. Tokens: all three are encoded by
+themselves, as the model was trained. Healing: the prefix's last token is moved behind the marker
+of the middle, and the first token there must begin with its bytes. Bytes: `ByteLM.fill`, where
+tokens may span both seams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tokxfer.bytelevel import ByteLM
+from tokxfer.bytelevel.filling import FillTemplate, own_tokens
+
+METHODS = ("token prompt", "token healing", "bytes")
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A document with a hole."""
+
+    prefix: bytes
+    middle: bytes
+    suffix: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method makes of a hole: greedy bytes, and nats of the true middle with its end."""
+
+    written: bytes
+    nats: float
+
+
+class TokenPrompts:
+    """Fills in tokens, healed or not.
+
+    Args:
+        lm: The model.
+        template: Its markers.
+    """
+
+    def __init__(self, lm: ByteLM, template: FillTemplate) -> None:
+        self.lm, self.template = lm, template
+        self.spelled = lm.tokens.rule.tokens
+
+    @torch.no_grad()
+    def answer(self, hole: Hole, *, healed: bool) -> Answer:
+        """Fill a hole."""
+        lm, template = self.lm, self.template
+        head, removed = own_tokens(lm, hole.prefix), b""
+        if healed and head:
+            removed = self.spelled[head[-1]]
+            head = head[:-1]
+        start = [] if lm.begin is None else [lm.begin]
+        rest = own_tokens(lm, hole.suffix)
+        context = [*start, template.prefix, *head, template.suffix, *rest, template.middle]
+        return Answer(
+            self._greedy(context, removed, len(hole.middle)),
+            self._nats(context, removed, hole.middle),
+        )
+
+    def _greedy(self, context: list[int], removed: bytes, size: int) -> bytes:
+        data, fed, cache = b"", context, None
+        while len(data) <= len(removed) + size:
+            out = self.lm.model(
+                input_ids=torch.tensor([fed]), past_key_values=cache, use_cache=True
+            )
+            logits, cache = out.logits[0, -1, : self.lm.vocabulary.size], out.past_key_values
+            if removed and not data:
+                logits = logits.masked_fill(~self._extending(removed), -torch.inf)
+            token = int(logits.argmax())
+            if token in self.lm.stops or not self.spelled[token]:
+                break
+            data, fed = data + self.spelled[token], [token]
+        return data[len(removed) :]
+
+    def _nats(self, context: list[int], removed: bytes, middle: bytes) -> float:
+        """Of the middle's own tokens and a stop, given that the first extends what was removed."""
+        tokens = own_tokens(self.lm, removed + middle)
+        ids = torch.tensor([[*context, *tokens]])
+        logits = self.lm.model(input_ids=ids).logits[0, len(context) - 1 :]
+        nats = logits[:, : self.lm.vocabulary.size].double().log_softmax(dim=-1)
+        found = float(nats[torch.arange(len(tokens)), tokens].sum())
+        found += float(nats[-1, self.lm.stops].logsumexp(dim=0))
+        if removed:
+            found -= float(nats[0, self._extending(removed)].logsumexp(dim=0))
+            if not self.spelled[tokens[0]].startswith(removed):
+                return -np.inf
+        return found
+
+    def _extending(self, removed: bytes) -> torch.Tensor:
+        return torch.tensor([token.startswith(removed) for token in self.spelled])
+
+
+def by_bytes(lm: ByteLM, template: FillTemplate, hole: Hole) -> Answer:
+    """Fill a hole in bytes."""
+    filled = lm.fill(
+        hole.prefix, hole.suffix, template=template, temperature=0,
+        max_new_bytes=len(hole.middle) + 8,
+    )  # fmt: skip
+    nats = lm.score_fill(hole.prefix, hole.middle, hole.suffix, template=template)
+    return Answer(filled.data if filled.whole else b"\x00", nats)
