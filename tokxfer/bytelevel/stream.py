@@ -184,7 +184,7 @@ class Stream:
             may = possible.setdefault(top, np.zeros(STOP + 1, dtype=bool))
             may[run.values] |= self.tokens.possible(node.state, run)
             may[STOP] |= (
-                not run.depth and bool(self.tokens.stops) and self.tokens.rule.ends(node.state)
+                not run.depth and len(self.tokens.stops) > 0 and self.tokens.rule.ends(node.state)
             )
         guessed, missing = law.guessed, -math.inf
         for top, may in possible.items():

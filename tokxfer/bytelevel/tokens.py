@@ -34,14 +34,12 @@ class TokenShares:
     """
 
     def __init__(self, rule: Rule, stops: Sequence[int]) -> None:
-        self.rule, self.stops = rule, list(stops)
+        self.rule, self.stops = rule, np.array(stops, dtype=np.int64)
         self.order = ByteOrder(rule.tokens)
         self.whole = Run(self.order, 0, len(self.order.ids))
         self.places: Int[np.ndarray, " ids"] = np.full(len(rule.tokens), -1)
         self.places[self.order.ids] = np.arange(len(self.order.ids))
-        self._ids = torch.from_numpy(self.order.ids)
-        others = np.flatnonzero(self.places < 0)
-        self._others = torch.from_numpy(others)
+        self._others = np.flatnonzero(self.places < 0)
         self.allowed = lru_cache(KEPT)(self._allowed)
 
     def of(
@@ -51,18 +49,18 @@ class TokenShares:
 
         In the precision of the logits, but in double where single would lose what is unlikely.
         """
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        in_order = logits.index_select(0, self._ids)
-        others = logits.index_select(0, self._others)
-        top = logits.max()
-        if in_order.min() - top < DEEP:
-            in_order, others = in_order.double(), others.double()
-        in_order = in_order.sub_(top).exp_()
-        whole = in_order.sum(dtype=torch.float64) + (others - top).exp_().sum(dtype=torch.float64)
-        in_order.div_(whole)
-        shares = in_order.numpy()
+        row = logits.to(torch.promote_types(logits.dtype, torch.float32)).numpy()
+        shares = row.take(self.order.ids)
+        top = row.max()
+        if shares.min() - top < DEEP:
+            shares = shares.astype(np.float64)
+        shares -= top
+        np.exp(shares, out=shares)
+        others = np.exp(row.take(self._others).astype(np.float64) - top)
+        whole = shares.sum(dtype=np.float64) + others.sum()
         shares *= self.allowed(state)
-        stops = ((logits[self.stops].double() - top).exp() / whole).numpy()
+        shares /= whole
+        stops = np.exp(row.take(self.stops).astype(np.float64) - top) / whole
         return shares, stops * self.rule.ends(state)
 
     def _allowed(self, state: Hashable) -> npt.NDArray[np.bool_]:
