@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from functools import cache
+
 LONGEST = 4  # bytes of a character
 
 
@@ -57,3 +60,16 @@ def endings(begun: bytes) -> int:
     left = size - len(begun)
     first = second.get(lead, 64) if len(begun) == 1 else 64
     return int(first * 64 ** (left - 1))
+
+
+@cache
+def completions(begun: bytes) -> list[str]:
+    """Characters that begin with some bytes that end none: two of every general category."""
+    least = begun + {0xE0: b"\xa0", 0xF0: b"\x90"}.get(begun[0], b"")[len(begun) - 1 :]
+    size = 2 if begun[0] < 0xE0 else 3 if begun[0] < 0xF0 else LONGEST
+    first = ord((least + b"\x80" * (size - len(least))).decode())
+    found: dict[str, list[str]] = {}
+    for code in range(first, first + endings(begun)):
+        met = found.setdefault(unicodedata.category(chr(code)), [])
+        met[1:] = [chr(code)]
+    return [character for met in found.values() for character in met]

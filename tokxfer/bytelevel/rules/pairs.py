@@ -14,6 +14,8 @@ stand in one run behind b. A merge across the seam thus forbids one run of the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -53,6 +55,23 @@ class PairRule:
 
         Ids that no text becomes are forbidden, too.
         """
+        starts, stops = self._runs(token)
+        size = len(self.positions)
+        covered = np.bincount(starts, minlength=size + 1)
+        covered -= np.bincount(stops, minlength=size + 1)
+        inside = np.cumsum(covered[:size]) > 0
+        found: Mask = inside[self.positions] | ~self.derivations.reachable
+        return found
+
+    def joins(self, left: int, right: Sequence[int]) -> Mask:
+        """Whether each of a few tokens [right], all reachable, may follow a token."""
+        starts, stops = self._runs(left)
+        places = self.positions[np.asarray(right, dtype=np.int64)][:, None]
+        covered: Mask = (places >= starts) & (places < stops)
+        return np.asarray(~covered.any(axis=1))
+
+    def _runs(self, token: int) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " runs"]]:
+        """Where the runs of the forest's order begin and end that a token cannot stand before."""
         starts, stops = [], []
         used_up = NEVER
         while token >= 0:
@@ -62,16 +81,11 @@ class PairRule:
             stops.append(self._to[first:last])
             used_up = int(self._right_used_up[token])
             token = int(self.derivations.right[token])
-        size = len(self.positions)
-        covered = np.bincount(np.concatenate(starts), minlength=size + 1)
-        covered -= np.bincount(np.concatenate(stops), minlength=size + 1)
-        inside = np.cumsum(covered[:size]) > 0
-        found: Mask = inside[self.positions] | ~self.derivations.reachable
-        return found
+        return np.concatenate(starts), np.concatenate(stops)
 
     def allows(self, left: int, right: int) -> bool:
         """Whether one token may follow another."""
-        return not self.forbidden(left)[right]
+        return bool(self.derivations.reachable[right]) and bool(self.joins(left, [right])[0])
 
 
 def consumption(made: Derivations, parts: Int[np.ndarray, " ids"]) -> Int[np.ndarray, " ids"]:

@@ -1,0 +1,57 @@
+"""Texts drawn at random in many scripts, and other ways to spell them in a vocabulary's tokens."""
+
+from __future__ import annotations
+
+import random
+
+from tokxfer.bytelevel.rules.rule import Rule
+from tokxfer.vocabulary import ByteVocabulary, Kind
+
+PIECES = [
+    *"abeholstxABZ",
+    *"0123456789",
+    *" \n\t\r.,;'\"-_()/<>",
+    *"éßüçø",
+    *"ЖжиЙ",
+    *"中名猫",
+    *"のアが",
+    *"한글요",
+    *"عربי",
+    *"हिन्दी",
+    *"🙂👍🏽…—½ﬁ²\u00a0\u3000",
+    "  ", "    ", "\n\n", "\n    ", "\t\t", "\r\n", " the", "the ", "ing", "'s", "'ll", "isn't",
+    " grandmother", "old", "sma", "print(", "x == 10:", "def ", "return", "1492", "12345678", "314",
+    "100", "...", " old", "Größe", "это", "хорошо", "世界", "안녕", "http://", "e\u0301", "ą́",
+]  # fmt: skip
+
+
+def drawn(source: random.Random, longest: int = 9) -> str:
+    """A text of some pieces."""
+    return "".join(source.choices(PIECES, k=source.randint(1, longest)))
+
+
+def followed(rule: Rule, row: list[int]) -> object | None:
+    """The state behind a row; None if it is not canonical. Masks must say the same."""
+    state: object | None = rule.start
+    for token in row:
+        assert state is not None
+        after = rule.follow(state, token)
+        assert bool(rule.allowed(state)[token]) == (after is not None), (row, token)
+        if after is None:
+            return None
+        state = after
+    return state
+
+
+def respelled(vocabulary: ByteVocabulary, data: bytes, source: random.Random) -> list[int] | None:
+    """Some tokens that spell some bytes, cut at random; None where they cannot be spelled so."""
+    row: list[int] = []
+    while data:
+        sizes = [n for n in range(1, min(len(data), 12) + 1) if vocabulary.ids_of(data[:n])]
+        if not sizes:
+            return None
+        size = max(sizes) if source.random() < 0.6 else source.choice(sizes)
+        ids = [t for t in vocabulary.ids_of(data[:size]) if vocabulary.kinds[t] != Kind.SPECIAL]
+        row.append(source.choice(ids))
+        data = data[size:]
+    return row

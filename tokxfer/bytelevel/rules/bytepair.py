@@ -1,0 +1,233 @@
+"""Canonical tokenizations of byte-pair encoding: pre-tokens by automaton, neighbours by merges."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tokxfer.bytelevel.rules.characters import characters, completions, continues
+from tokxfer.bytelevel.rules.pairs import PairRule
+from tokxfer.bytelevel.rules.rule import Mask
+from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
+from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, Wholes
+from tokxfer.shapes import Int
+
+KEPT = 2**26  # bytes of masks of each kind
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of cutting the text so far into pre-tokens.
+
+    Attributes:
+        split: The state of the automaton of pre-token starts.
+        rest: Bytes at the end that a character may still come of.
+        begins: Whether that character begins a pre-token.
+        place: How far the last pre-token's tokens spell an entry that stands alone.
+    """
+
+    split: int
+    rest: bytes = b""
+    begins: bool = False
+    place: int = OPEN
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a sequence of tokens stands: its last token, and all ways of cutting its text."""
+
+    last: int
+    ways: frozenset[Way]
+
+
+class BytePairRule:
+    """The rule of byte-level BPE.
+
+    A token may follow if some way of cutting the text lets it: as the first of a pre-token, or
+    inside one beside a neighbour with which it would not have been merged. Every byte string
+    counts as a text here; bytes of no character are cut as U+FFFD is.
+
+    Args:
+        splits: Where pre-tokens begin.
+        pairs: Which tokens may be neighbours within a pre-token.
+        tokens: The bytes of every id; b"" for ids that are not of text.
+        wholes: Entries that go before merges where they are whole pre-tokens.
+    """
+
+    def __init__(
+        self, splits: Splits, pairs: PairRule, tokens: tuple[bytes, ...], wholes: Wholes
+    ) -> None:
+        self.splits, self.pairs, self.tokens, self.wholes = splits, pairs, tokens, wholes
+        self.start: Hashable = State(-1, frozenset({Way(START)}))
+        usable = pairs.derivations.reachable[: len(tokens)]
+        self._usable: Mask = np.zeros(len(tokens), dtype=bool)
+        self._usable[: len(usable)] = usable
+        self._usable |= wholes.alone
+        self._usable &= np.array([bool(token) for token in tokens])
+        self._coming = lru_cache(None)(self._coming_of)
+        self._shapes, self._shape_of = self._shaped()
+        rests = np.array([bool(rest) for _, rest in self._shapes])
+        self._special = (wholes.alone | rests[self._shape_of]) & self._usable
+        self._inside_characters = {
+            byte: [t for t in np.flatnonzero(self._usable).tolist() if tokens[t][0] == byte]
+            for byte in range(0x80, 0xC0)
+        }
+        kept = max(64, KEPT // max(1, len(tokens)))
+        self._alive = lru_cache(kept)(self._alive_of)
+        self._forbidden = lru_cache(kept)(self._forbidden_after)
+        self._masks = lru_cache(kept)(self._mask)
+
+    def allowed(self, state: Hashable) -> Mask:
+        """Whether each id [ids] may follow."""
+        return self._masks(state)
+
+    def follow(self, state: Hashable, token: int) -> State | None:
+        """The state behind a token; None if it may not follow."""
+        assert isinstance(state, State)
+        if not self._usable[token]:
+            return None
+        joins = not self._forbidden(state.last)[token]
+        found = {
+            after
+            for way in state.ways
+            for before, begins in self._seams(way, token, joins)
+            if (after := self._cut(before, token, begins)) is not None
+        }
+        return State(token, frozenset(found)) if found else None
+
+    def ends(self, state: Hashable) -> bool:
+        """Whether the text may end here."""
+        assert isinstance(state, State)
+        return any(
+            self.splits.ends(self._finished(way).split)
+            for way in state.ways
+            if not self.wholes.spelled(way.place)
+        )
+
+    def _seams(self, way: Way, token: int, joins: bool) -> Iterator[tuple[Way, bool]]:
+        """The way before a token, and whether a pre-token begins at it: all that may be."""
+        inside = bool(way.rest) and continues(way.rest, self.tokens[token][0])
+        before = way if inside else self._finished(way)
+        if not inside and not self.wholes.spelled(way.place):
+            yield before, True
+        if joins and way.place != ALONE:
+            yield before, False
+
+    def _cut(self, way: Way, token: int, begins: bool) -> Way | None:
+        """A way after a token, if that leaves it alive."""
+        place = self.wholes.step(OPEN if begins else way.place, token)
+        text, rest = characters(way.rest + self.tokens[token])
+        first = way.begins if way.rest else begins
+        split = way.split
+        for at, character in enumerate(text):
+            split = self.splits.step(split, character, first and at == 0)
+        if split == DEAD:
+            return None
+        after = Way(split, rest, bool(rest) and first and not text, place)
+        if rest and not (self._may_live(after) and self._lives(after, token)):
+            return None
+        if place == ALONE and not self._closes(after):
+            return None
+        if self.wholes.spelled(place) and not self._goes_on(after, token):
+            return None
+        return after
+
+    def _may_live(self, way: Way) -> bool:
+        """Whether some character that may come of the bytes at a way's end leaves it alive."""
+        return way.split != DEAD and any(
+            self.splits.step(way.split, character, way.begins) != DEAD
+            for character in self._coming(way.rest)
+        )
+
+    def _lives(self, way: Way, token: int) -> bool:
+        """Whether tokens can spell such a character behind one that ends within it."""
+        if self._finished(way).split != DEAD:
+            return True
+        bytes_there = [byte for byte in self._inside_characters if continues(way.rest, byte)]
+        inside = [t for byte in bytes_there for t in self._inside_characters[byte]]
+        return any(
+            self._cut(way, inside[at], False) is not None
+            for at in np.flatnonzero(self.pairs.joins(token, inside)).tolist()
+        )
+
+    def _closes(self, way: Way) -> bool:
+        """Whether a pre-token may end here."""
+        split = self._finished(way).split
+        return self.splits.ends(split) or any(
+            self.splits.step(split, character, True) != DEAD for character in self.splits.classes
+        )
+
+    def _goes_on(self, way: Way, token: int) -> bool:
+        """Whether some token may follow one in its pre-token."""
+        inside = self._alive(way.split, False) & ~self._forbidden(token) & self._usable
+        return bool(way.rest) or bool(inside.any())
+
+    def _finished(self, way: Way) -> Way:
+        """A way once the bytes at its end count as a character of their own."""
+        if not way.rest:
+            return way
+        return Way(self.splits.step(way.split, "\ufffd", way.begins), place=way.place)
+
+    def _forbidden_after(self, token: int) -> Mask:
+        found = np.zeros(len(self.tokens), dtype=bool)
+        if token >= 0:
+            forbidden = self.pairs.forbidden(token)
+            size = min(len(found), len(forbidden))
+            found[:size] = forbidden[:size]
+        return found
+
+    def _mask(self, state: Hashable) -> Mask:
+        assert isinstance(state, State)
+        found: Mask = np.zeros(len(self.tokens), dtype=bool)
+        joins = ~self._forbidden(state.last)
+        for way in state.ways:
+            split, inside = self._finished(way).split, joins & (way.place != ALONE)
+            here = self._alive(split, False) & inside
+            if not self.wholes.spelled(way.place):
+                here |= self._alive(split, True)
+            for byte in range(0x80, 0xC0) if way.rest else ():
+                if continues(way.rest, byte):
+                    for token in self._inside_characters[byte]:
+                        after = self._cut(way, token, False) if inside[token] else None
+                        here[token] = after is not None
+            found |= here
+        for token in {t for way in state.ways for t in self.wholes.spelling(way.place)}:
+            found[token] = self.follow(state, token) is not None
+        found &= self._usable
+        found.setflags(write=False)
+        return found
+
+    def _coming_of(self, rest: bytes) -> str:
+        """The classes of characters that may come of some bytes."""
+        found = {self.splits.class_of(character) for character in (*completions(rest), "\ufffd")}
+        return "".join(sorted(found))
+
+    def _alive_of(self, split: int, begins: bool) -> Mask:
+        """Whether each token [ids] leaves a way of whole characters alive, neighbours aside."""
+        shapes = np.array([self._passes(split, *shape, begins) for shape in self._shapes])
+        found: Mask = shapes[self._shape_of] & (begins | ~self.wholes.alone)
+        for token in np.flatnonzero(found & self._special).tolist():
+            found[token] = self._cut(Way(split), token, begins) is not None
+        return found
+
+    def _passes(self, split: int, text: str, rest: bytes, begins: bool) -> bool:
+        for at, character in enumerate(text):
+            split = self.splits.step(split, character, begins and at == 0)
+        return split != DEAD and (not rest or self._may_live(Way(split, rest, begins and not text)))
+
+    def _shaped(self) -> tuple[list[tuple[str, bytes]], Int[np.ndarray, " ids"]]:
+        """Tokens by the classes of their characters, and the bytes behind these.
+
+        Returns:
+            The distinct pairs of these, and the place of each token's among them [ids].
+        """
+        numbers: dict[tuple[str, bytes], int] = {("", b""): 0}
+        shape_of = np.zeros(len(self.tokens), dtype=np.int64)
+        for token in np.flatnonzero(self._usable).tolist():
+            text, rest = characters(self.tokens[token])
+            shape = ("".join(map(self.splits.class_of, text)), rest)
+            shape_of[token] = numbers.setdefault(shape, len(numbers))
+        return list(numbers), shape_of
