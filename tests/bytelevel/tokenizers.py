@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
-from tests.families import byte_level_groups
+from tests.families import byte_level, byte_level_groups, sentencepiece_bpe
 
 ENTRIES = (
     "Ġgrandmother", "Ġold", "1492", "314", "prin", "ing", "...", "ĠĠĠ", "'ll", "Ċx", "dogs", "ä¸",
@@ -25,4 +25,32 @@ def entries() -> Tokenizer:
     return Tokenizer.from_str(json.dumps(content))
 
 
-BPE: dict[str, Callable[[], Tokenizer]] = {"entries": entries}
+def composed() -> Tokenizer:
+    """NeoX, Qwen: byte-level BPE behind NFC."""
+    tokenizer = byte_level()
+    tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def folded() -> Tokenizer:
+    """Lower case without accents and ligatures."""
+    tokenizer = byte_level()
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
+    return tokenizer
+
+
+def compatible() -> Tokenizer:
+    """SentencePiece BPE behind NFKC, with a dummy prefix."""
+    tokenizer = sentencepiece_bpe()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), tokenizer.normalizer])
+    return tokenizer
+
+
+BPE: dict[str, Callable[[], Tokenizer]] = {
+    "entries": entries,
+    "composed": composed,
+    "folded": folded,
+    "compatible": compatible,
+}

@@ -47,7 +47,10 @@ def test_of_all_spellings_of_a_text_only_its_encoding_may_end(
     for _ in range(2000):
         text = drawn(source, 4)
         own = vocabulary.encode(text)
-        row = respelled(vocabulary, b"".join(vocabulary.tokens[t] for t in own), source)
+        data = b"".join(vocabulary.tokens[token] for token in own)
+        if source.random() < 0.3:  # as it came; a normalizer may have changed it
+            data = b" " * prefixed(vocabulary) + text.encode()
+        row = respelled(vocabulary, data, source)
         if row is not None:
             state = followed(rule, row)
             assert (state is not None and rule.ends(state)) == (row == own), text

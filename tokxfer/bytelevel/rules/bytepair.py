@@ -9,10 +9,11 @@ from functools import lru_cache
 import numpy as np
 
 from tokxfer.bytelevel.rules.characters import characters, completions, continues
+from tokxfer.bytelevel.rules.inside import InsideTokens
 from tokxfer.bytelevel.rules.pairs import PairRule
 from tokxfer.bytelevel.rules.rule import Mask
 from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
-from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, Wholes
+from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, OTHER, Wholes
 from tokxfer.shapes import Int
 
 KEPT = 2**26  # bytes of masks of each kind
@@ -71,12 +72,10 @@ class BytePairRule:
         self._shapes, self._shape_of = self._shaped()
         rests = np.array([bool(rest) for _, rest in self._shapes])
         self._special = (wholes.alone | rests[self._shape_of]) & self._usable
-        self._inside_characters = {
-            byte: [t for t in np.flatnonzero(self._usable).tolist() if tokens[t][0] == byte]
-            for byte in range(0x80, 0xC0)
-        }
+        self._inside = InsideTokens(tokens, np.flatnonzero(self._usable))
         kept = max(64, KEPT // max(1, len(tokens)))
         self._alive = lru_cache(kept)(self._alive_of)
+        self._going_on = lru_cache(None)(self._going_on_of)
         self._forbidden = lru_cache(kept)(self._forbidden_after)
         self._masks = lru_cache(kept)(self._mask)
 
@@ -146,12 +145,17 @@ class BytePairRule:
         """Whether tokens can spell such a character behind one that ends within it."""
         if self._finished(way).split != DEAD:
             return True
-        bytes_there = [byte for byte in self._inside_characters if continues(way.rest, byte)]
-        inside = [t for byte in bytes_there for t in self._inside_characters[byte]]
+        inside = self._inside.behind(way.rest)
         return any(
-            self._cut(way, inside[at], False) is not None
-            for at in np.flatnonzero(self.pairs.joins(token, inside)).tolist()
+            self._cut(way, after, False) is not None
+            for after in inside[self.pairs.joins(token, inside)].tolist()
         )
+
+    def _going_on_of(self, split: int, rest: bytes, begins: bool) -> Mask:
+        """Whether each token that begins within a character [of those] leaves a way alive."""
+        way = Way(split, rest, begins, OTHER)
+        found = (self._cut(way, t, False) is not None for t in self._inside.behind(rest).tolist())
+        return np.fromiter(found, dtype=bool)
 
     def _closes(self, way: Way) -> bool:
         """Whether a pre-token may end here."""
@@ -188,11 +192,9 @@ class BytePairRule:
             here = self._alive(split, False) & inside
             if not self.wholes.spelled(way.place):
                 here |= self._alive(split, True)
-            for byte in range(0x80, 0xC0) if way.rest else ():
-                if continues(way.rest, byte):
-                    for token in self._inside_characters[byte]:
-                        after = self._cut(way, token, False) if inside[token] else None
-                        here[token] = after is not None
+            within = self._inside.behind(way.rest)
+            if len(within):
+                here[within] = inside[within] & self._going_on(way.split, way.rest, way.begins)
             found |= here
         for token in {t for way in state.ways for t in self.wholes.spelling(way.place)}:
             found[token] = self.follow(state, token) is not None

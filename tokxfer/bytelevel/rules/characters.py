@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 
 LONGEST = 4  # bytes of a character
@@ -65,11 +66,17 @@ def endings(begun: bytes) -> int:
 @cache
 def completions(begun: bytes) -> list[str]:
     """Characters that begin with some bytes that end none: two of every general category."""
-    least = begun + {0xE0: b"\xa0", 0xF0: b"\x90"}.get(begun[0], b"")[len(begun) - 1 :]
-    size = 2 if begun[0] < 0xE0 else 3 if begun[0] < 0xF0 else LONGEST
-    first = ord((least + b"\x80" * (size - len(least))).decode())
     found: dict[str, list[str]] = {}
-    for code in range(first, first + endings(begun)):
-        met = found.setdefault(unicodedata.category(chr(code)), [])
-        met[1:] = [chr(code)]
+    for character in beginning(begun):
+        met = found.setdefault(unicodedata.category(character), [])
+        met[1:] = [character]
     return [character for met in found.values() for character in met]
+
+
+def beginning(begun: bytes) -> Iterator[str]:
+    """All characters that begin with some bytes that end none."""
+    second = {0xE0: b"\xa0", 0xF0: b"\x90"}.get(begun[0], b"\x80")
+    size = 2 if begun[0] < 0xE0 else 3 if begun[0] < 0xF0 else LONGEST
+    first = (begun + second)[: max(2, len(begun))].ljust(size, b"\x80")
+    code = ord(first.decode())
+    return map(chr, range(code, code + endings(begun)))

@@ -14,10 +14,9 @@ def rule_of(vocabulary: ByteVocabulary) -> Rule:
     Raises:
         UnsupportedError: None is known.
     """
-    if vocabulary.spelling.model == "BPE" and not vocabulary.normalizes:
+    if vocabulary.spelling.model == "BPE":
         return bpe_rule(vocabulary)
     raise UnsupportedError(
-        f"No rule is known for {vocabulary.source.name}, a {vocabulary.family} tokenizer"
-        f"{' that changes text' if vocabulary.normalizes else ''}.",
-        "Byte-level and SentencePiece BPE without a normalizer are.",
+        f"No rule is known for {vocabulary.source.name}, a {vocabulary.family} tokenizer.",
+        "Byte-level and SentencePiece BPE are.",
     )

@@ -14,8 +14,6 @@ stand in one run behind b. A merge across the seam thus forbids one run of the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -63,10 +61,10 @@ class PairRule:
         found: Mask = inside[self.positions] | ~self.derivations.reachable
         return found
 
-    def joins(self, left: int, right: Sequence[int]) -> Mask:
+    def joins(self, left: int, right: Int[np.ndarray, " right"]) -> Mask:
         """Whether each of a few tokens [right], all reachable, may follow a token."""
         starts, stops = self._runs(left)
-        places = self.positions[np.asarray(right, dtype=np.int64)][:, None]
+        places = self.positions[right][:, None]
         covered: Mask = (places >= starts) & (places < stops)
         return np.asarray(~covered.any(axis=1))
 
@@ -85,7 +83,9 @@ class PairRule:
 
     def allows(self, left: int, right: int) -> bool:
         """Whether one token may follow another."""
-        return bool(self.derivations.reachable[right]) and bool(self.joins(left, [right])[0])
+        return bool(self.derivations.reachable[right]) and bool(
+            self.joins(left, np.array([right]))[0]
+        )
 
 
 def consumption(made: Derivations, parts: Int[np.ndarray, " ids"]) -> Int[np.ndarray, " ids"]:
