@@ -13,6 +13,8 @@ LETTERS = "at1 \n'.é"
 MORE = [
     "".join(letters) for size in range(3) for letters in itertools.product(LETTERS, repeat=size)
 ] + ["re", "ve", "ll", "the", " the", " and", "over", "2024", "  x", "\n\nx", "tion"]
+MORE += [f"{number:0{size}}" for size in (1, 2) for number in range(10**size)]
+MORE += ["٣", "٣٣"]  # digits that no merge takes
 
 
 def covers(vocabulary: ByteVocabulary, text: bytes) -> Iterator[list[int]]:

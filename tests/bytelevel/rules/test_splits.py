@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
+from tests.bytelevel.tokenizers import FROM_THE_RIGHT
 from tests.families import CL100K, FAMILIES
 from tokxfer.bytelevel.rules.splits import DEAD, START, Flags, Splits
+from tokxfer.errors import UnsupportedError
 
 LLAMA3 = CL100K
 QWEN = CL100K.replace("{1,3}", "")
@@ -28,6 +31,17 @@ CUTTERS: dict[str, Any] = {
     "cl100k": pre_tokenizers.Split(Regex(CL100K), "isolated"),
     "qwen": pre_tokenizers.Split(Regex(QWEN), "isolated"),
     "o200k": pre_tokenizers.Split(Regex(O200K), "isolated"),
+    "threes from the right": pre_tokenizers.Split(Regex(FROM_THE_RIGHT), "isolated"),
+    "threes before a word's end": pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\d{1,3}(?=(?:\d{3})*\b)"), "isolated"),
+            pre_tokenizers.ByteLevel(False),
+        ]
+    ),
+    "fours from the right": pre_tokenizers.Split(
+        Regex(r"[0-9]{1,4}(?=(?:[0-9]{4})*(?![0-9]))"), "isolated"
+    ),
+    "fives": pre_tokenizers.Split(Regex("[0-9]{1,5}"), "isolated"),
     "digits apart": pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
     ),
@@ -56,7 +70,8 @@ def splits(request: pytest.FixtureRequest) -> Splits:
 
 def drawn(seed: int, longest: int) -> str:
     source = random.Random(seed)
-    return "".join(source.choice(LETTERS) for _ in range(source.randint(1, longest)))
+    letters = LETTERS if seed % 3 else "12345_a. "
+    return "".join(source.choice(letters) for _ in range(source.randint(1, longest)))
 
 
 def test_the_way_that_a_text_is_cut_lives_and_may_end(splits: Splits) -> None:
@@ -91,7 +106,7 @@ def test_states_are_few(splits: Splits) -> None:
     for seed in range(300):
         ways(splits, drawn(seed, 8))
     assert splits.states < 60
-    assert 4 <= len(splits.classes) < 24
+    assert 2 <= len(splits.classes) < 24
 
 
 def test_a_text_begins_a_pre_token() -> None:
@@ -100,6 +115,11 @@ def test_a_text_begins_a_pre_token() -> None:
     assert splits.step(DEAD, "a", True) == DEAD
     assert not splits.ends(DEAD)
     assert splits.ends(START)
+
+
+def test_what_no_small_automaton_cuts_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="Where the pre-tokenizer of chance cuts"):
+        Splits(lambda text: [0, zlib.crc32(bytes(c == "a" for c in text)) % len(text)], "chance")
 
 
 def test_no_pre_tokenizer_is_one_pre_token() -> None:

@@ -90,7 +90,7 @@ def plain_rule(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> BytePa
         spelled if kind in (Kind.NORMAL, Kind.BYTE) else b""
         for spelled, kind in zip(vocabulary.tokens, kinds, strict=True)
     )
-    splits = Splits(cutter(content, spelling.mark))
+    splits = Splits(cutter(content, spelling.mark), vocabulary.source.name)
     made = Derivations.of(table, atoms)
     rule = PairRule(table, made)
     ignoring = bool(model.get("ignore_merges"))

@@ -17,6 +17,7 @@ from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, OTHER, Wholes
 from tokxfer.shapes import Int
 
 KEPT = 2**26  # bytes of masks of each kind
+DEEP = 4  # tokens ahead that are looked at where a pre-token must go on
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class BytePairRule:
         self._inside = InsideTokens(tokens, np.flatnonzero(self._usable))
         kept = max(64, KEPT // max(1, len(tokens)))
         self._alive = lru_cache(kept)(self._alive_of)
+        self._closes = lru_cache(None)(self._closes_of)
+        self._following = lru_cache(None)(self._following_of)
+        self._landings = lru_cache(None)(self._landings_of)
         self._going_on = lru_cache(None)(self._going_on_of)
         self._forbidden = lru_cache(kept)(self._forbidden_after)
         self._masks = lru_cache(kept)(self._mask)
@@ -115,8 +119,8 @@ class BytePairRule:
         if joins and way.place != ALONE:
             yield before, False
 
-    def _cut(self, way: Way, token: int, begins: bool) -> Way | None:
-        """A way after a token, if that leaves it alive."""
+    def _cut(self, way: Way, token: int, begins: bool, depth: int = 0) -> Way | None:
+        """A way after a token, if that leaves it alive; `depth` tokens were looked at before."""
         place = self.wholes.step(OPEN if begins else way.place, token)
         text, rest = characters(way.rest + self.tokens[token])
         first = way.begins if way.rest else begins
@@ -128,11 +132,12 @@ class BytePairRule:
         after = Way(split, rest, bool(rest) and first and not text, place)
         if rest and not (self._may_live(after) and self._lives(after, token)):
             return None
-        if place == ALONE and not self._closes(after):
-            return None
-        if self.wholes.spelled(place) and not self._goes_on(after, token):
-            return None
-        return after
+        closes = self._closes(self._finished(after).split)
+        if place == ALONE:
+            return after if closes else None
+        if rest or (closes and not self.wholes.spelled(place)):
+            return after
+        return after if self._goes_on(after, token, depth) else None
 
     def _may_live(self, way: Way) -> bool:
         """Whether some character that may come of the bytes at a way's end leaves it alive."""
@@ -157,17 +162,29 @@ class BytePairRule:
         found = (self._cut(way, t, False) is not None for t in self._inside.behind(rest).tolist())
         return np.fromiter(found, dtype=bool)
 
-    def _closes(self, way: Way) -> bool:
-        """Whether a pre-token may end here."""
-        split = self._finished(way).split
+    def _closes_of(self, split: int) -> bool:
+        """Whether a pre-token may end where a way stands."""
         return self.splits.ends(split) or any(
             self.splits.step(split, character, True) != DEAD for character in self.splits.classes
         )
 
-    def _goes_on(self, way: Way, token: int) -> bool:
-        """Whether some token may follow one in its pre-token."""
-        inside = self._alive(way.split, False) & ~self._forbidden(token) & self._usable
-        return bool(way.rest) or bool(inside.any())
+    def _goes_on(self, way: Way, token: int, depth: int) -> bool:
+        """Whether some token may follow one in its pre-token, which must not end there."""
+        following, closing = self._following(way.split)
+        joined = self.pairs.joins(token, following)
+        if depth == DEEP or (joined & closing).any():
+            return True
+        rest = following[joined].tolist()
+        return any(self._cut(way, after, False, depth + 1) is not None for after in rest)
+
+    def _following_of(self, split: int) -> tuple[Int[np.ndarray, " tokens"], Mask]:
+        """Tokens that may go on with a pre-token, and whether it may end behind each of them."""
+        landings = self._landings(split, False)
+        found = np.flatnonzero(
+            (landings != DEAD)[self._shape_of] & self._usable & ~self.wholes.alone
+        )
+        closing = np.array([self._closes(landing) for landing in landings.tolist()])
+        return found, closing[self._shape_of[found]] & ~self._special[found]
 
     def _finished(self, way: Way) -> Way:
         """A way once the bytes at its end count as a character of their own."""
@@ -209,16 +226,25 @@ class BytePairRule:
 
     def _alive_of(self, split: int, begins: bool) -> Mask:
         """Whether each token [ids] leaves a way of whole characters alive, neighbours aside."""
-        shapes = np.array([self._passes(split, *shape, begins) for shape in self._shapes])
-        found: Mask = shapes[self._shape_of] & (begins | ~self.wholes.alone)
-        for token in np.flatnonzero(found & self._special).tolist():
-            found[token] = self._cut(Way(split), token, begins) is not None
+        landings = self._landings(split, begins)
+        alive = landings != DEAD
+        closing = np.array([self._closes(landing) for landing in landings.tolist()])
+        found: Mask = alive[self._shape_of] & (begins | ~self.wholes.alone) & self._usable
+        doubtful = self._special | ~closing[self._shape_of]
+        for token in np.flatnonzero(found & doubtful).tolist():
+            found[token] = self._cut(Way(split, place=OTHER), token, begins) is not None
         return found
 
-    def _passes(self, split: int, text: str, rest: bytes, begins: bool) -> bool:
+    def _landings_of(self, split: int, begins: bool) -> Int[np.ndarray, " shapes"]:
+        """Where the characters of every shape lead, neighbours and what must follow aside."""
+        return np.array([self._landing(split, *shape, begins) for shape in self._shapes])
+
+    def _landing(self, split: int, text: str, rest: bytes, begins: bool) -> int:
         for at, character in enumerate(text):
             split = self.splits.step(split, character, begins and at == 0)
-        return split != DEAD and (not rest or self._may_live(Way(split, rest, begins and not text)))
+        if rest and not self._may_live(Way(split, rest, begins and not text)):
+            return DEAD
+        return split
 
     def _shaped(self) -> tuple[list[tuple[str, bytes]], Int[np.ndarray, " ids"]]:
         """Tokens by the classes of their characters, and the bytes behind these.

@@ -5,7 +5,9 @@ cuts: two spaces are one piece at the end of a text and two before a letter. So 
 text goes with every way of cutting it that some continuation brings about. `Splits` follows such
 ways character by character, as a small automaton. Characters that the pre-tokenizer never tells
 apart are one class, and ways with the same future are one state: the pre-tokenizer is asked how it
-cuts every short continuation.
+cuts every short continuation. Where random texts show that these are too short, as for groups of
+four digits, the ends of such a text become continuations, too, until no text shows it: automata are
+learnt so from queries and counterexamples (D. Angluin, 1987; O. Maler and A. Pnueli, 1995).
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ import itertools
 import operator
 import random
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+from tokxfer.errors import UnsupportedError
 
 DEAD = -1
 START = 0
-LOOKAHEAD = 2  # characters that a cut may wait for
-TRIALS, LONGEST = 2000, 6  # texts that test whether classes are fine enough, and their characters
+LOOKAHEAD = 2  # characters of the continuations at first
+TRIALS, LONGEST = 2000, 8  # texts that test whether classes are fine enough, and their characters
+PROOFS, FARTHEST = 300, 14  # the same of texts that test the automaton
+ROUNDS, CLASSES, STATES = 20, 48, 200  # beyond these it is given up
 BEFORE = (
     "",
     "'",
@@ -30,6 +36,7 @@ BEFORE = (
     "1",
     "11",
     "111",
+    "1111",
     " ",
     "  ",
     "\n",
@@ -56,9 +63,13 @@ class Splits:
 
     Args:
         cut: Where the pre-tokens of a text begin, as offsets in characters.
+        name: The tokenizer's, for messages.
+
+    Raises:
+        UnsupportedError: No small automaton cuts random texts as the pre-tokenizer does.
     """
 
-    def __init__(self, cut: Cut) -> None:
+    def __init__(self, cut: Cut, name: str = "the tokenizer") -> None:
         self._cut = cut
         self._cuts: dict[str, Flags] = {}
         self._contexts = list(itertools.product(BEFORE, BEHIND))
@@ -70,15 +81,26 @@ class Splits:
             self._classify()
         self._contexts = telling(self._contexts, self.classes, self._signature_in)
         self._signatures = {self._signature(character): character for character in self.classes}
+        few = len(self.classes) <= CLASSES
         self._continuations = [
             "".join(letters)
-            for length in range(LOOKAHEAD + 1)
+            for length in range(LOOKAHEAD + 1 if few else 0)
             for letters in itertools.product(self._signatures.values(), repeat=length)
         ]
-        self._ways: list[tuple[str, Flags]] = [("", ())]
-        self._futures: list[Futures] = [self._futures_of("", ())]
-        self._numbers: dict[Futures, int] = {}
-        self._steps: dict[tuple[int, str, bool], int] = {}
+        for _ in range(ROUNDS if few else 0):
+            self._forget()
+            mistaken = self._mistaken()
+            if not mistaken:
+                return
+            if self.states > STATES:
+                break
+            ends = (mistaken[at:] for at in range(len(mistaken)))
+            self._continuations = list(dict.fromkeys((*self._continuations, *ends)))
+        raise UnsupportedError(
+            f"Where the pre-tokenizer of {name} cuts a text depends on characters further ahead "
+            "than can be learnt from it.",
+            "Take a tokenizer whose pieces of text depend on few characters behind them.",
+        )
 
     @property
     def states(self) -> int:
@@ -138,8 +160,11 @@ class Splits:
     def _missed_context(self) -> tuple[str, str] | None:
         """A context that tells a character from its representative, looked for at random."""
         source, characters = random.Random(0), seeds()
-        for _ in range(TRIALS):
+        for trial in range(TRIALS):
             text = "".join(source.choices(characters, k=source.randint(2, LONGEST)))
+            if trial % 2:  # one character among runs of few
+                runs = (drawn(source, self.classes, LONGEST // 2, 0.6) for _ in range(2))
+                text = source.choice(characters).join(runs)
             mapped = ""
             for at, character in enumerate(text):
                 before, behind = mapped, text[at + 1 :]
@@ -147,6 +172,33 @@ class Splits:
                 if self.flags(mapped + behind) != self.flags(before + character + behind):
                     return before, behind
         return None
+
+    def _mistaken(self) -> str:
+        """A text that the automaton does not cut as the pre-tokenizer does, looked for at random.
+
+        Empty if none is found.
+        """
+        source = random.Random(0)
+        for trial in range(PROOFS):
+            text = drawn(source, self.classes, FARTHEST, 0.4 * (trial % 3))
+            found: dict[Flags, int] = {(): START}
+            for character in text:
+                found = {
+                    (*way, begins): after
+                    for way, state in found.items()
+                    for begins in (True, False)
+                    if (after := self.step(state, character, begins)) != DEAD
+                }
+            if [way for way, state in found.items() if self.ends(state)] != [self.flags(text)]:
+                return text
+        return ""
+
+    def _forget(self) -> None:
+        """Begin the automaton anew."""
+        self._ways: list[tuple[str, Flags]] = [("", ())]
+        self._futures: list[Futures] = [self._futures_of("", ())]
+        self._numbers: dict[Futures, int] = {}
+        self._steps: dict[tuple[int, str, bool], int] = {}
 
     def _signature(self, character: str) -> Flags:
         return tuple(itertools.chain.from_iterable(
@@ -179,6 +231,14 @@ class Splits:
             flags = self.flags(text + continuation)
             futures.append(flags[size:] if flags[:size] == cuts else None)
         return tuple(futures)
+
+
+def drawn(source: random.Random, characters: Sequence[str], longest: int, repeating: float) -> str:
+    """A random text in which a character is the last one again with some probability."""
+    text = source.choice(characters)
+    for _ in range(source.randrange(longest)):
+        text += text[-1] if source.random() < repeating else source.choice(characters)
+    return text
 
 
 def seeds() -> list[str]:
