@@ -81,15 +81,14 @@ def plain_rule(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> BytePa
     table = MergeTable.of(pairs, ids)
     spelling, kinds = vocabulary.spelling, vocabulary.kinds
     fallback = (kinds == Kind.BYTE) & (not spelling.byte_level)
+    letters = {name for name in ids if len(name) == 1}
     atoms = {
-        token: [token] if fallback[token] else [ids[character] for character in name]
+        token: [token] if fallback[token] else [ids[letter] for letter in name]
         for name, token in ids.items()
-        if fallback[token] or all(character in ids for character in name)
+        if fallback[token] or letters.issuperset(name)
     }
-    texts = tuple(
-        spelled if kind in (Kind.NORMAL, Kind.BYTE) else b""
-        for spelled, kind in zip(vocabulary.tokens, kinds, strict=True)
-    )
+    of_text = np.isin(kinds, (Kind.NORMAL, Kind.BYTE)).tolist()
+    texts = tuple(t if kept else b"" for t, kept in zip(vocabulary.tokens, of_text, strict=True))
     splits = Splits(cutter(content, spelling.mark), vocabulary.source.name)
     made = Derivations.of(table, atoms)
     rule = PairRule(table, made)
@@ -108,12 +107,15 @@ def replaced(
     """What merges alone would make of the entries that they do not lead to, by id."""
     from tokenizers import Tokenizer
 
-    bare = Tokenizer.from_str(json.dumps({"model": dict(model) | {"ignore_merges": False}}))
-    rows = {
-        token: [piece.id for piece in bare.model.tokenize(name)]
+    missed = [
+        (name, token)
         for name, token in model["vocab"].items()
         if texts[token] and not made.reachable[token]
-    }
+    ]
+    if not missed:
+        return {}
+    bare = Tokenizer.from_str(json.dumps({"model": dict(model) | {"ignore_merges": False}}))
+    rows = {token: [piece.id for piece in bare.model.tokenize(name)] for name, token in missed}
     return {
         token: row
         for token, row in rows.items()

@@ -70,7 +70,12 @@ class BytePairRule:
         self._usable |= wholes.alone
         self._usable &= np.array([bool(token) for token in tokens])
         self._coming = lru_cache(None)(self._coming_of)
+        self._may_live = lru_cache(None)(self._may_live_of)
         self._shapes, self._shape_of = self._shaped()
+        longest = max(len(text) for text, _ in self._shapes)
+        self._letters = np.array(  # code points plus one, 0 behind the end
+            [[ord(c) + 1 for c in text] + [0] * (longest - len(text)) for text, _ in self._shapes]
+        )
         rests = np.array([bool(rest) for _, rest in self._shapes])
         self._special = (wholes.alone | rests[self._shape_of]) & self._usable
         self._inside = InsideTokens(tokens, np.flatnonzero(self._usable))
@@ -130,7 +135,7 @@ class BytePairRule:
         if split == DEAD:
             return None
         after = Way(split, rest, bool(rest) and first and not text, place)
-        if rest and not (self._may_live(after) and self._lives(after, token)):
+        if rest and not (self._may_live(split, rest, after.begins) and self._lives(after, token)):
             return None
         closes = self._closes(self._finished(after).split)
         if place == ALONE:
@@ -139,11 +144,10 @@ class BytePairRule:
             return after
         return after if self._goes_on(after, token, depth) else None
 
-    def _may_live(self, way: Way) -> bool:
+    def _may_live_of(self, split: int, rest: bytes, begins: bool) -> bool:
         """Whether some character that may come of the bytes at a way's end leaves it alive."""
-        return way.split != DEAD and any(
-            self.splits.step(way.split, character, way.begins) != DEAD
-            for character in self._coming(way.rest)
+        return split != DEAD and any(
+            self.splits.step(split, character, begins) != DEAD for character in self._coming(rest)
         )
 
     def _lives(self, way: Way, token: int) -> bool:
@@ -237,14 +241,20 @@ class BytePairRule:
 
     def _landings_of(self, split: int, begins: bool) -> Int[np.ndarray, " shapes"]:
         """Where the characters of every shape lead, neighbours and what must follow aside."""
-        return np.array([self._landing(split, *shape, begins) for shape in self._shapes])
-
-    def _landing(self, split: int, text: str, rest: bytes, begins: bool) -> int:
-        for at, character in enumerate(text):
-            split = self.splits.step(split, character, begins and at == 0)
-        if rest and not self._may_live(Way(split, rest, begins and not text)):
-            return DEAD
-        return split
+        found = np.full(len(self._shapes), split)
+        letters = self._letters
+        for at in range(letters.shape[1]):
+            rows = np.flatnonzero((letters[:, at] > 0) & (found != DEAD))
+            steps, which = np.unique(found[rows] << 21 | letters[rows, at], return_inverse=True)
+            after = [
+                self.splits.step(step >> 21, chr((step & 0x1FFFFF) - 1), begins and at == 0)
+                for step in steps.tolist()
+            ]
+            found[rows] = np.array(after, dtype=np.int64)[which]
+        for shape, (text, rest) in enumerate(self._shapes):
+            if rest and not self._may_live(int(found[shape]), rest, begins and not text):
+                found[shape] = DEAD
+        return found
 
     def _shaped(self) -> tuple[list[tuple[str, bytes]], Int[np.ndarray, " ids"]]:
         """Tokens by the classes of their characters, and the bytes behind these.
@@ -254,8 +264,12 @@ class BytePairRule:
         """
         numbers: dict[tuple[str, bytes], int] = {("", b""): 0}
         shape_of = np.zeros(len(self.tokens), dtype=np.int64)
+        classes: dict[int, str] = {}
         for token in np.flatnonzero(self._usable).tolist():
             text, rest = characters(self.tokens[token])
-            shape = ("".join(map(self.splits.class_of, text)), rest)
+            for letter in set(text):
+                if ord(letter) not in classes:
+                    classes[ord(letter)] = self.splits.class_of(letter)
+            shape = (text.translate(classes), rest)
             shape_of[token] = numbers.setdefault(shape, len(numbers))
         return list(numbers), shape_of

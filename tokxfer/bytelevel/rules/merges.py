@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class MergeTable:
         columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
         return cls(max(ids.values(), default=-1) + 1, *columns)
 
+    @cached_property
     def lookup(self) -> tuple[Int[np.ndarray, " merges"], Int[np.ndarray, " merges"]]:
         """Keys left · size + right in ascending order, and the rank of each."""
         keys = self.left * self.size + self.right
@@ -95,7 +97,7 @@ def encode_rows(
         The tokens, −1 behind the last one; the rank of the last merge and the largest rank of all
         merges of every row, −1 where there was none.
     """
-    keys, ranks = table.lookup()
+    keys, ranks = table.lookup
     rows = rows.copy()
     last = np.full(len(rows), ATOM, dtype=np.int64)
     latest = last.copy()
