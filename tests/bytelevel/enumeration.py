@@ -13,8 +13,8 @@ LETTERS = "at1 \n'.é"
 MORE = [
     "".join(letters) for size in range(3) for letters in itertools.product(LETTERS, repeat=size)
 ] + ["re", "ve", "ll", "the", " the", " and", "over", "2024", "  x", "\n\nx", "tion"]
-MORE += [f"{number:0{size}}" for size in (1, 2) for number in range(10**size)]
-MORE += ["٣", "٣٣"]  # digits that no merge takes
+DIGITS = [f"{number:0{size}}" for size in (1, 2) for number in range(10**size)]
+DIGITS += ["٣", "٣٣"]  # that no merge takes
 
 
 def covers(vocabulary: ByteVocabulary, text: bytes) -> Iterator[list[int]]:
@@ -39,7 +39,8 @@ def canonical(vocabulary: ByteVocabulary, row: Sequence[int]) -> bool | None:
         text = b"".join(vocabulary.tokens[token] for token in row).decode()
     except UnicodeDecodeError:
         return None
-    return any(stream(vocabulary, text + more)[: len(row)] == list(row) for more in MORE)
+    behind = MORE + DIGITS if text[-1:].isdigit() else MORE
+    return any(stream(vocabulary, text + more)[: len(row)] == list(row) for more in behind)
 
 
 def stream(vocabulary: ByteVocabulary, text: str) -> list[int]:

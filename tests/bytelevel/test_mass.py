@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.bytelevel.enumeration import RandomModel, canonical, covers, prefixed
+from tests.bytelevel.tokenizers import BPE
 from tests.families import FAMILIES
 from tokxfer.bytelevel.frontier import Frontier
 from tokxfer.bytelevel.mass import ByteMasses, byte_masses
@@ -15,14 +16,16 @@ from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.vocabulary import ByteVocabulary
 
-TEXTS = ["the dog", "don't", " 12", "a\n\nb", "x  y", "fox's", "<table", "\n\n\n"]
+KINDS = {
+    name: FAMILIES[name]
+    for name in ("byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma")
+} | {name: BPE[name] for name in ("entries", "composed", "grouped", "superword")}
+TEXTS = ["the dog", "don't", " 12", "a\n\nb", "x  y", "fox's", "<table", "\n\n\n", "12345"]
 
 
-@pytest.fixture(
-    scope="module", params=["byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma"]
-)
+@pytest.fixture(scope="module", params=KINDS)
 def vocabulary(request: pytest.FixtureRequest) -> ByteVocabulary:
-    return ByteVocabulary.from_tokenizer(FAMILIES[request.param]())
+    return ByteVocabulary.from_tokenizer(KINDS[request.param]())
 
 
 @pytest.fixture(scope="module")

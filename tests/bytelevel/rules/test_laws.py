@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +88,20 @@ def test_masks_say_what_may_follow(vocabulary: ByteVocabulary, rule: Rule) -> No
         allowed = rule.allowed(state)
         for token in range(len(allowed)):
             assert allowed[token] == (rule.follow(state, token) is not None)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "cl100k", "llama2", "mistral"])
+def test_real_tokenizers(shared: Path, name: str) -> None:
+    vocabulary = ByteVocabulary.from_file(shared / "tokenizers" / name)
+    rule, source = rule_of(vocabulary), random.Random(4)
+    told = {True: 0, False: 0}
+    for _ in range(150):
+        own = vocabulary.encode(drawn(source))
+        state = followed(rule, own)
+        assert state is not None
+        assert rule.ends(state)
+        row = respelled(vocabulary, b"".join(vocabulary.tokens[t] for t in own), source)
+        state = None if row is None else followed(rule, row)
+        assert (state is not None and rule.ends(state)) == (row == own)
+        told[row == own] += 1
+    assert told[False] > 50
