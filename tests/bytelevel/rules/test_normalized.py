@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 
 from tests.bytelevel.drawing import followed, respelled
 from tests.bytelevel.tokenizers import composed
@@ -150,3 +152,27 @@ def test_pre_tokenizers_that_drop_text_are_refused() -> None:
     )
     with pytest.raises(UnsupportedError, match="drops some of the text"):
         rule_of(ByteVocabulary.from_tokenizer(tokenizer))
+
+
+def test_a_real_charsmap_leaves_what_its_tokenizer_leaves(shared: Path) -> None:
+    """A text counts if every beginning of it stays: charsmaps leave some long graphemes whole."""
+    content = json.loads(
+        (shared / "tokenizers" / "xlmr-unigram-de-50k" / "tokenizer.json").read_text()
+    )
+    tokenizer = json.loads(byte_level().to_str())
+    vocabulary = ByteVocabulary.from_tokenizer(
+        Tokenizer.from_str(json.dumps(tokenizer | {"normalizer": content["normalizer"]}))
+    )
+    rule, source = rule_of(vocabulary), random.Random(2)
+    changed = 0
+    for _ in range(150):
+        text = drawn(source)
+        stays = all(
+            normalize_text(vocabulary, text[:size]) == text[:size] for size in range(len(text) + 1)
+        )
+        row = respelled(vocabulary, text.encode(), source)
+        state = followed(rule, row or [])
+        own = vocabulary.encode(text)
+        assert (state is not None and rule.ends(state)) == (row == own and stays), text
+        changed += not stays
+    assert 20 < changed < 140
