@@ -11,11 +11,14 @@ import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from tokxfer.bytelevel.order import ByteOrder
 from tokxfer.bytelevel.rules.rule import Mask, Rule
+from tokxfer.errors import UnsupportedError
+from tokxfer.vocabulary import ByteVocabulary, Kind
 
 KEPT = 1024
 
@@ -108,3 +111,21 @@ class AddedRule:
                         found[self._order.ids[first:last]] = False
         found.setflags(write=False)
         return found
+
+
+def with_added(plain: Rule, vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> Rule:
+    """The rule of a vocabulary, given that for text without its added tokens.
+
+    Raises:
+        UnsupportedError: An added token swallows the spaces beside it, or must be a whole word.
+    """
+    for entry in content.get("added_tokens") or []:
+        odd = [name for name in ("lstrip", "rstrip", "single_word") if entry.get(name)]
+        if odd and not entry.get("special"):
+            raise UnsupportedError(
+                f"The added token {entry['content']!r} of {vocabulary.source.name} is {odd[0]}: "
+                "its bytes depend on what stands beside it.",
+                "Take a tokenizer without such tokens.",
+            )
+    added = np.flatnonzero(vocabulary.kinds == Kind.ADDED).tolist()
+    return AddedRule(plain, {i: vocabulary.tokens[i] for i in added}) if added else plain
