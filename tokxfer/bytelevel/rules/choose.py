@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokxfer.bytelevel.rules.bpe import bpe_rule
 from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.bytelevel.rules.unigram import unigram_rule
+from tokxfer.bytelevel.rules.wordpiece import wordpiece_rule
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -19,7 +20,9 @@ def rule_of(vocabulary: ByteVocabulary) -> Rule:
         return bpe_rule(vocabulary)
     if vocabulary.spelling.model == "Unigram":
         return unigram_rule(vocabulary)
+    if vocabulary.spelling.model == "WordPiece":
+        return wordpiece_rule(vocabulary)
     raise UnsupportedError(
         f"No rule is known for {vocabulary.source.name}, a {vocabulary.family} tokenizer.",
-        "Byte-level and SentencePiece BPE are, and Unigram.",
+        "Byte-level and SentencePiece BPE, Unigram and WordPiece are.",
     )
