@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 
@@ -43,14 +44,30 @@ def canonical(vocabulary: ByteVocabulary, row: Sequence[int]) -> bool | None:
     return any(stream(vocabulary, text + more)[: len(row)] == list(row) for more in behind)
 
 
+@lru_cache(2**16)
 def stream(vocabulary: ByteVocabulary, text: str) -> list[int]:
-    """The ids whose bytes are a text's, which begins with the space that encoding puts there."""
+    """The ids whose bytes are a text's, which begins with the space that encoding puts there.
+
+    Some tokenizers put none before a text that begins with the mark of one.
+    """
     if not prefixed(vocabulary):
         return vocabulary.encode(text)
     assert text.startswith(" ")
+    mark = vocabulary.spelling.mark
+    if mark and vocabulary.encode(f"{mark}a") == vocabulary.encode("a"):
+        return vocabulary.encode(text.replace(" ", mark))
     return vocabulary.encode(text[1:])
 
 
+def spelled(vocabulary: ByteVocabulary, text: str) -> bytes:
+    """The bytes of a text's tokens: with the space before it, and for WordPiece its words apart."""
+    if vocabulary.spelling.continuation is None:
+        return (f" {text}" if prefixed(vocabulary) else text).encode()
+    kinds, row = vocabulary.kinds, vocabulary.encode(text)
+    return b"".join(vocabulary.tokens[token] for token in row if kinds[token] == Kind.NORMAL)
+
+
+@lru_cache
 def prefixed(vocabulary: ByteVocabulary) -> bool:
     """Whether encoding puts a space before a text."""
     return vocabulary.tokens[vocabulary.encode("a")[0]].startswith(b" ")
