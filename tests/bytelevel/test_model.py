@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from tests.bytelevel.enumeration import canonical, covers, prefixed
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM
 from tokxfer.errors import UnsupportedError, UsageError
+from tokxfer.vocabulary import ByteVocabulary
 
 TEXT = "It's a  dog,\n\nisn't it?"
 
@@ -87,8 +90,13 @@ def test_text_gets_the_space_that_encoding_puts_there(lm: ByteLM) -> None:
 
 
 def test_what_has_no_rule_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(UnsupportedError, match=r"No rule is known for .* Unigram"):
-        ByteLM.from_pretrained(tiny.model("llama", tokenizer="unigram"))
+    folder = tiny.model("llama", tokenizer="unigram")
+    lm = ByteLM.from_pretrained(folder)
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["unk_id"] = None
+    refused = ByteVocabulary.from_tokenizer(Tokenizer.from_str(json.dumps(content)))
+    with pytest.raises(UnsupportedError, match="no rule is known"):
+        ByteLM(lm.model, refused, stops=[])
 
 
 def test_a_context_may_be_ids_and_must_not_be_empty(lm: ByteLM) -> None:
