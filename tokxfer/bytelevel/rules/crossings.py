@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from tokxfer.bytelevel.rules.lattice import FRESH, Frontier, Lattice
+from tokxfer.bytelevel.rules.lattice import FRESH, Lattice, OpenEnd
 from tokxfer.bytelevel.rules.rule import Mask
 from tokxfer.shapes import Int
 
@@ -24,7 +24,7 @@ LAST = "\U0010ffff"
 
 
 class Crossings:
-    """Pieces that may be the last ones of the best segmentation, behind a given frontier.
+    """Pieces that may be the last ones of the best segmentation, behind a given end.
 
     Args:
         lattice: All pieces, whether text may become them or not.
@@ -41,12 +41,12 @@ class Crossings:
         self._pairs()
         self._rests()
 
-    def best(self, frontier: Frontier) -> Mask:
+    def best(self, open_end: OpenEnd) -> Mask:
         """Whether each id [ids] would be the last piece, were it to follow."""
-        scores, end = frontier.scores, len(frontier.text)
+        scores, end = open_end.scores, len(open_end.text)
         nodes, gains = [], []
         for start in range(end):
-            tail = frontier.text[start:]
+            tail = open_end.text[start:]
             first = bisect_right(self._pieces, tail)
             last = bisect_left(self._pieces, tail + LAST, lo=first)
             node = self._rest[self._rest_at[first:last] + len(tail)]
@@ -60,7 +60,7 @@ class Crossings:
             found[beaten] = False
             near = np.concatenate([near, close[found[close]]])
         for token in set(near.tolist()):
-            found[token] = self.lattice.extended(frontier, self.names[token]) is not None
+            found[token] = self.lattice.extended(open_end, self.names[token]) is not None
         return found
 
     def _losers(

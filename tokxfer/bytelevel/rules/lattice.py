@@ -14,7 +14,7 @@ UNKNOWN_PENALTY = 10.0  # below the least score, as the tokenizers library has i
 
 
 @dataclass(frozen=True)
-class Frontier:
+class OpenEnd:
     """The end of an open stretch of text.
 
     Attributes:
@@ -27,7 +27,7 @@ class Frontier:
     scores: tuple[float, ...] = (0.0,)
 
 
-FRESH = Frontier()
+FRESH = OpenEnd()
 
 
 class Lattice:
@@ -43,13 +43,13 @@ class Lattice:
         self.longest = max(map(len, scores))
         self.beginnings = {name[:size] for name in scores for size in range(1, len(name))}
 
-    def extended(self, frontier: Frontier, added: str) -> Frontier | None:
-        """The frontier behind some characters; None if they are not the last piece there.
+    def extended(self, open_end: OpenEnd, added: str) -> OpenEnd | None:
+        """The end behind some characters; None if they are not the last piece there.
 
         A character without a piece of its own is an unknown one.
         """
-        text, scores = frontier.text + added, list(frontier.scores)
-        before = len(frontier.text)
+        text, scores = open_end.text + added, list(open_end.scores)
+        before = len(open_end.text)
         for end in range(before + 1, len(text) + 1):
             best, start = self._best(text, scores, end)
             scores.append(best)
@@ -58,7 +58,7 @@ class Lattice:
         kept = min(len(text), self.longest - 1)
         while kept and text[len(text) - kept :] not in self.beginnings:
             kept -= 1
-        return Frontier(text[len(text) - kept :], tuple(scores[len(text) - kept :]))
+        return OpenEnd(text[len(text) - kept :], tuple(scores[len(text) - kept :]))
 
     def _best(self, text: str, scores: list[float], end: int) -> tuple[float, int]:
         """The best score up to a place, and where its last piece starts: of equals, the first."""

@@ -19,7 +19,7 @@ from tokxfer.bytelevel.rules.added import with_added
 from tokxfer.bytelevel.rules.alive import Alive
 from tokxfer.bytelevel.rules.characters import characters, continues
 from tokxfer.bytelevel.rules.crossings import Crossings
-from tokxfer.bytelevel.rules.lattice import FRESH, Frontier, Lattice
+from tokxfer.bytelevel.rules.lattice import FRESH, Lattice, OpenEnd
 from tokxfer.bytelevel.rules.pretokens import cutting, loses
 from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
@@ -39,13 +39,13 @@ class Way:
 
     Attributes:
         split: The state of the automaton of pre-token starts.
-        frontier: The end of the open pre-token.
+        open_end: The end of the open pre-token.
         rest: Bytes at the end that a character may still come of.
         begins: Whether that character begins a pre-token.
     """
 
     split: int
-    frontier: Frontier
+    open_end: OpenEnd
     rest: bytes = b""
     begins: bool = False
 
@@ -99,7 +99,7 @@ class UnigramRule:
     def allowed(self, state: Hashable) -> Mask:
         """Whether each id [ids] may follow."""
         assert isinstance(state, frozenset)
-        alike = self.untied and any(not way.frontier.text for way in state)
+        alike = self.untied and any(not way.open_end.text for way in state)
         return self._masks(frozenset(map(settled, state)) if alike else state)
 
     def follow(self, state: Hashable, token: int) -> State | None:
@@ -141,7 +141,7 @@ class UnigramRule:
             return None
         text, rest = characters(byte)
         if rest:
-            return Way(before.split, before.frontier, rest, begins)
+            return Way(before.split, before.open_end, rest, begins)
         if text == SEEN and byte != SEEN.encode():
             return self._grown(before, STRAY, begins)
         return self._grown(before, text, begins) if self._unknown(text.encode()) else None
@@ -163,8 +163,8 @@ class UnigramRule:
         split = self._alive.after(way.split, SEEN if text == STRAY else text, begins)
         if split == DEAD:
             return None
-        frontier = self._lattice.extended(FRESH if begins else way.frontier, text)
-        return None if frontier is None else Way(split, frontier)
+        open_end = self._lattice.extended(FRESH if begins else way.open_end, text)
+        return None if open_end is None else Way(split, open_end)
 
     def _mask(self, state: Hashable) -> Mask:
         assert isinstance(state, frozenset)
@@ -175,7 +175,7 @@ class UnigramRule:
                 found |= self._alive.mask(before.split, True) & self._crossings.first
                 inside = self._alive.mask(before.split, False)
                 if inside.any():
-                    found |= inside & self._crossings.best(before.frontier)
+                    found |= inside & self._crossings.best(before.open_end)
         rest = next(iter(state)).rest  # of all ways the same
         for token, byte in self._bytes.items():
             free = byte[0] >= 0x80 and not (rest and continues(rest, byte[0]))
@@ -186,7 +186,7 @@ class UnigramRule:
 
 def settled(way: Way) -> Way:
     """A way as masks see it: the score of what no piece can reach does not matter."""
-    return way if way.frontier.text else replace(way, frontier=FRESH)
+    return way if way.open_end.text else replace(way, open_end=FRESH)
 
 
 def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
