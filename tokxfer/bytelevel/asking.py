@@ -28,6 +28,7 @@ def read(model: TreeModel, context: Sequence[int], ids: int) -> tuple[int, torch
         parents = [number, *range(first, first + len(part) - 1)]
         logits = model.extend(parents, part, asked=[len(part) - 1])
         number = first + len(part) - 1
+        model.keep([number])
     return number, logits[0].cpu()
 
 
@@ -35,7 +36,10 @@ def read(model: TreeModel, context: Sequence[int], ids: int) -> tuple[int, torch
 def advance(
     model: TreeModel, streams: Sequence[Stream], data: Sequence[bytes]
 ) -> list[list[ByteLaw]]:
-    """Take each stream through bytes of its own; the laws behind each byte."""
+    """Take each stream through bytes of its own; the laws behind each byte.
+
+    Without bytes, the law of the place where a stream stands.
+    """
     for stream, known in zip(streams, data, strict=True):
         stream.open(known)
     while wanted := [(stream, node) for stream in streams for node in stream.wanted()]:
@@ -73,4 +77,6 @@ def advance_far(
     """Take each stream through bytes of its own, however many; laws, some places at a time."""
     size = max(1, BLOCK // len(streams))
     for start in range(0, max(map(len, data)), size):
-        yield advance(model, streams, [known[start : start + size] for known in data])
+        parts = [known[start : start + size] for known in data]
+        laws = advance(model, streams, parts)
+        yield [found if part else [] for found, part in zip(laws, parts, strict=True)]
