@@ -71,10 +71,10 @@ class Block:
     def _reckon(self, asked: Container[Node]) -> None:
         """Find until when every node matters, back to those that were asked before."""
         last: dict[Node, int] = {}
-        for place, entries in enumerate(self.places):
-            for entry in entries:
+        for place in reversed(range(len(self.places))):
+            for entry in self.places[place]:
                 node: Node | None = entry.live.node
-                while node is not None and node not in asked and last.get(node, -1) < place:
+                while node is not None and node not in asked and node not in last:
                     last[node] = place
                     node = node.parent
         ordered = sorted(last, key=lambda node: (node.offset, node.depth))
@@ -83,13 +83,16 @@ class Block:
             if node.parent is not None:
                 self.children.setdefault(node.parent, []).append(node)
 
-    def trunk(self) -> list[Node]:
-        """The nodes on the way to the last place, parents first: one way that ends there."""
+    def trunk(self, asked: Container[Node]) -> list[Node]:
+        """The nodes on the way to the last place from one that was asked: one way that ends there.
+
+        Args:
+            asked: Nodes that were asked before, in this block or earlier.
+        """
         ending = next((nodes for nodes in reversed(self.ending) if nodes), [])
         found: list[Node] = []
-        fresh = set(self.fresh)
         node: Node | None = ending[0] if ending else None
-        while node is not None and node in fresh:
+        while node is not None and node not in asked:
             found.append(node)
             node = node.parent
         return found[::-1]

@@ -16,7 +16,7 @@ from tokxfer.bytelevel.runs import Run
 FEW = 8  # tokens of a run that are asked one by one whether any may follow
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Node:
     """A sequence of tokens.
 

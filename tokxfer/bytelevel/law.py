@@ -41,12 +41,13 @@ class ByteLaw:
     @cached_property
     def nats(self) -> Float[np.ndarray, " outcomes"]:
         """Log-probabilities, normalised over the outcomes; −1e30 for what cannot come."""
-        total = np.logaddexp(self.joint, self.guessed)
-        whole = np.logaddexp.reduce(total)
-        if np.isneginf(whole):
-            return np.full(OUTCOMES, IMPOSSIBLE)
-        found: Float[np.ndarray, " outcomes"] = np.maximum(total - whole, IMPOSSIBLE)
-        return found
+        return self._normalised(np.logaddexp(self.joint, self.guessed))
+
+    @cached_property
+    def stop_nats(self) -> Float[np.ndarray, " stops"]:
+        """[stops] log-probabilities of each token that ends the text: together, of its end."""
+        guessed = self.guessed[STOP] - np.log(max(1, len(self.stops)))
+        return self._normalised(np.logaddexp(self.stops, guessed))
 
     @cached_property
     def bounds(self) -> tuple[Float[np.ndarray, " outcomes"], Float[np.ndarray, " outcomes"]]:
@@ -54,8 +55,14 @@ class ByteLaw:
         lost = np.logaddexp.reduce(self.guessed)
         most = np.logaddexp(self.joint, lost)
         most[np.isneginf(np.logaddexp(self.joint, self.guessed))] = -np.inf
-        known = np.logaddexp.reduce(self.joint)
-        whole = np.logaddexp(known, lost)
-        if np.isneginf(whole):
-            return self.nats, self.nats
-        return np.maximum(self.joint - whole, IMPOSSIBLE), np.maximum(most - whole, IMPOSSIBLE)
+        return self._normalised(self.joint), self._normalised(most)
+
+    @cached_property
+    def _whole(self) -> float:
+        return float(np.logaddexp.reduce(np.logaddexp(self.joint, self.guessed)))
+
+    def _normalised(self, masses: Float[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
+        if np.isneginf(self._whole):
+            return np.full(len(masses), IMPOSSIBLE)
+        found: Float[np.ndarray, " some"] = np.maximum(masses - self._whole, IMPOSSIBLE)
+        return found

@@ -43,7 +43,9 @@ class ByteMasses:
         sequences that no text is encoded as.
         """
         joint = torch.cat([self.longer, self.stopped[:, None]], dim=1)
-        return (joint - joint.logsumexp(dim=1, keepdim=True)).clamp(min=IMPOSSIBLE)
+        nothing = joint.isneginf().all(dim=1, keepdim=True)
+        whole = joint.masked_fill(nothing, 0.0).logsumexp(dim=1, keepdim=True)
+        return (joint - whole).clamp(min=IMPOSSIBLE)
 
 
 def byte_masses(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from tokxfer.bytelevel.law import STOP, ByteLaw
@@ -39,8 +38,6 @@ class NextByte:
     def of(cls, found: ByteLaw, law: str, stops: list[int]) -> NextByte:
         """From what a stream says."""
         nats, (lower, upper) = torch.from_numpy(found.nats), map(torch.from_numpy, found.bounds)
-        total = np.logaddexp.reduce(np.logaddexp(found.joint, found.guessed))
-        shares = [float(nats) for nats in found.stops - total]
         return cls(
             nats=nats[:STOP],
             stop=float(nats[STOP]),
@@ -49,7 +46,7 @@ class NextByte:
             missing=found.missing,
             lower=lower,
             upper=upper,
-            stops=dict(zip(stops, shares, strict=True)),
+            stops=dict(zip(stops, found.stop_nats.tolist(), strict=True)),
         )
 
     def top(self, count: int = 5) -> list[tuple[bytes, float]]:

@@ -70,7 +70,8 @@ class Stream:
         for node, children in self._block.children.items():
             if (head := self._heads.get(node)) is not None:
                 for child in children:
-                    self._weigh(child, head)
+                    if child not in self._weights:
+                        self._weigh(child, head)
         for entries in self._block.places:
             for entry in entries:
                 if (head := self._heads.get(entry.live.node)) is not None:
@@ -82,7 +83,7 @@ class Stream:
         if self.epsilon <= 0:
             return [node for node in block.until if node not in self._heads]
         if len(block.places) > 1 and not any(node in self._heads for node in block.fresh):
-            trunk = [node for node in block.trunk() if node not in self._heads]
+            trunk = block.trunk(self._heads)
             if trunk:
                 return trunk
         known = [self._mass(place) for place in range(len(block.places))]
@@ -188,11 +189,11 @@ class Stream:
             )
         guessed, missing = law.guessed, -math.inf
         for top, may in possible.items():
+            weight = self._weights[top]
             if may.any():
-                weight = self._weights[top]
                 guessed[may] = np.logaddexp(guessed[may], weight - math.log(may.sum()))
-                if top not in ending:
-                    missing = float(np.logaddexp(missing, weight))
+            if top not in ending:
+                missing = float(np.logaddexp(missing, weight))
         return replace(law, guessed=guessed, missing=missing)
 
     def _topmost(self, node: Node) -> Node:
