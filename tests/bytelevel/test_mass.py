@@ -17,8 +17,10 @@ from tokxfer.vocabulary import ByteVocabulary
 
 KINDS = {
     name: FAMILIES[name]
-    for name in ("byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma")
-    + ("unigram_bytes", "word_piece")
+    for name in (
+        "byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma", "unigram_bytes",
+        "word_piece",
+    )  # fmt: skip
 } | {name: BPE[name] for name in ("entries", "composed", "grouped", "superword")}
 TEXTS = ["the dog", "don't", " 12", "a\n\nb", "x  y", "fox's", "<table", "\n\n\n", "12345"]
 

@@ -47,11 +47,12 @@ class ByteModel:
             raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
         if horizon < 0:
             raise UsageError(f"The horizon must be 0 bytes or more, not {horizon}.")
-        self.model, self.vocabulary, self.stops = model, vocabulary, list(stops)
+        self.model, self.vocabulary = model, vocabulary
         self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
         self.canonical = rule_of(vocabulary)
         rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
-        self.tokens = TokenShares(rule, self.stops)
+        self.tokens = TokenShares(rule, stops)
+        self.stops = self.tokens.stops
         self.begin = begin_token(model, vocabulary)
         self.length = longest_window(model.config)
 

@@ -25,7 +25,7 @@ class TokenShares:
 
     Args:
         rule: Which tokens may follow.
-        stops: Ids that end a text.
+        stops: Ids that end a text; they are not of text.
 
     Attributes:
         order: The vocabulary by bytes.
@@ -34,8 +34,11 @@ class TokenShares:
     """
 
     def __init__(self, rule: Rule, stops: Sequence[int]) -> None:
-        self.rule, self.stops = rule, np.array(stops, dtype=np.int64)
-        self.order = ByteOrder(rule.tokens)
+        self.rule, self.stops = rule, list(dict.fromkeys(stops))
+        ends = set(stops)
+        texts = (b"" if token in ends else text for token, text in enumerate(rule.tokens))
+        self.order = ByteOrder(tuple(texts))
+        self._stops = np.array(self.stops, dtype=np.int64)
         self.whole = Run(self.order, 0, len(self.order.ids))
         self.places: Int[np.ndarray, " ids"] = np.full(len(rule.tokens), -1)
         self.places[self.order.ids] = np.arange(len(self.order.ids))
@@ -60,7 +63,7 @@ class TokenShares:
         whole = shares.sum(dtype=np.float64) + others.sum()
         shares *= self.allowed(state)
         shares /= whole
-        stops = np.exp(row.take(self.stops).astype(np.float64) - top) / whole
+        stops = np.exp(row.take(self._stops).astype(np.float64) - top) / whole
         return shares, stops * self.rule.ends(state)
 
     def _allowed(self, state: Hashable) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from tokxfer.bytelevel.treemodel import ROOT, TreeModel
 from tokxfer.shapes import Float
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Place:
     """A node of one text: its number in the tree of today, and how it is reached."""
 
