@@ -18,7 +18,11 @@ from tokxfer.vocabulary import ByteVocabulary
 KINDS = {
     name: FAMILIES[name]
     for name in (
-        "byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma", "unigram_bytes",
+        "byte_level",
+        "byte_level_groups",
+        "sentencepiece_bpe",
+        "gemma",
+        "unigram_bytes",
         "word_piece",
     )  # fmt: skip
 } | {name: BPE[name] for name in ("entries", "composed", "grouped", "superword")}
