@@ -24,7 +24,7 @@ KINDS = {
         "gemma",
         "unigram_bytes",
         "word_piece",
-    )  # fmt: skip
+    )
 } | {name: BPE[name] for name in ("entries", "composed", "grouped", "superword")}
 TEXTS = ["the dog", "don't", " 12", "a\n\nb", "x  y", "fox's", "<table", "\n\n\n", "12345"]
 

@@ -42,6 +42,7 @@ class ByteModel:
         law: str = "canonical",
         horizon: int = HORIZON,
         tokenizer: Callable[[], Any] | None = None,
+        trees: Callable[[], TreeModel] | None = None,
     ) -> None:
         if law not in LAWS:
             raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
@@ -53,8 +54,9 @@ class ByteModel:
         rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
         self.tokens = TokenShares(rule, stops)
         self.stops = self.tokens.stops
-        self.begin = begin_token(model, vocabulary)
-        self.length = longest_window(model.config)
+        self._trees, self.length, self.begin = trees, None, vocabulary.roles.get("bos")
+        if trees is None:
+            self.length, self.begin = longest_window(model.config), begin_token(model, vocabulary)
 
     def spell(self, text: str | bytes) -> bytes:
         """The bytes that a text's tokens decode to; bytes are taken as they are.
@@ -77,6 +79,8 @@ class ByteModel:
 
     def tree(self, *, windowed: bool = True) -> TreeModel:
         """A new, empty tree of the model; a windowed one takes one text of any length."""
+        if self._trees is not None:
+            return self._trees()
         make = AttentionTree if self._takes_trees else RowTree
         if windowed and self.length is not None:
             return WindowedTree(lambda: make(self.model, self.vocabulary.size), self.length)

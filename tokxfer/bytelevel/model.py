@@ -47,12 +47,14 @@ class ByteLM(ByteModel):
     byte, or the end, renormalised at every byte.
 
     Args:
-        model: A transformers causal LM.
+        model: A transformers causal LM; None where `trees` answers.
         vocabulary: Its tokenizer's vocabulary.
         stops: Ids that end a text: one outcome beside the 256 bytes.
         law: "canonical" or "all".
         horizon: Bytes at the end of a text that the law `all` takes in every tokenization.
         tokenizer: Loads the transformers tokenizer, for chat messages as a context.
+        trees: Makes a new, empty tree of a model that is not of transformers and takes sequences
+            of any length. Texts begin behind the vocabulary's bos.
 
     Raises:
         UnsupportedError: No rule is known for the tokenizer, or the model is no causal LM.
