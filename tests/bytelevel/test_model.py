@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from tests.bytelevel.enumeration import canonical, covers, prefixed
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM
+from tokxfer.bytelevel.treemodel import RowTree
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -33,6 +34,15 @@ def test_a_score_is_the_chain_of_next_bytes(lm: ByteLM) -> None:
         alone = lm.next_byte(data[:place])
         assert float(scores[place]) == pytest.approx(float(alone.nats[data[place]]), abs=1e-5)
         assert float(alone.nats.exp().sum()) + torch.tensor(alone.stop).exp() == pytest.approx(1)
+
+
+def test_any_tree_that_answers_is_a_model(lm: ByteLM) -> None:
+    rows = ByteLM(
+        None, lm.vocabulary, stops=lm.stops, trees=lambda: RowTree(lm.model, lm.vocabulary.size)
+    )
+    assert rows.context(None) == lm.context(None)
+    torch.testing.assert_close(rows.score(TEXT).nats, lm.score(TEXT).nats, rtol=0, atol=1e-5)
+    torch.testing.assert_close(rows.next_byte("a").nats, lm.next_byte("a").nats, atol=1e-5, rtol=0)
 
 
 def test_the_likeliest_bytes_come_first(lm: ByteLM) -> None:
