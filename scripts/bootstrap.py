@@ -64,6 +64,7 @@ JOBS = {
             " --plot docs/plots/transplant.svg",
             "python scripts/bench/newline.py --page docs/benchmarks.md",
             "python scripts/bench/gap.py --page docs/benchmarks.md --plot docs/plots/gap.svg",
+            "python scripts/bench/markov.py --page docs/benchmarks.md --plot docs/plots/markov.svg",
         ),
     ),
     "docs": Job(
