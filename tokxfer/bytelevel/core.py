@@ -61,11 +61,28 @@ class ByteModel:
     def spell(self, text: str | bytes) -> bytes:
         """The bytes that a text's tokens decode to; bytes are taken as they are.
 
-        A tokenizer that puts a space before a text does so here, too.
+        A tokenizer that changes a text, or puts a space before it, does so here, too.
+
+        Raises:
+            UsageError: The text holds what the tokenizer has no tokens for.
         """
         if isinstance(text, bytes):
             return text
+        if self.vocabulary.normalizes or self.vocabulary.spelling.continuation:
+            return self._encoded(text)
         return (b" " if text and self.prefixed else b"") + text.encode()
+
+    def _encoded(self, text: str) -> bytes:
+        """What the tokens of a text spell."""
+        ids = self.vocabulary.encode(text)
+        for token in ids:
+            if not self.canonical.tokens[token]:
+                raise UsageError(
+                    f"The text holds what the tokenizer spells {self.vocabulary.names[token]!r}: "
+                    "bytes that no token stands for.",
+                    "Take it out, or use a tokenizer that spells every byte.",
+                )
+        return b"".join(self.canonical.tokens[token] for token in ids)
 
     @cached_property
     def prefixed(self) -> bool:
