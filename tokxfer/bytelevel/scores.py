@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from tokxfer.bytelevel.law import STOP, ByteLaw
+from tokxfer.bytelevel.law import IMPOSSIBLE, STOP, ByteLaw
 from tokxfer.shapes import Float
 
 
@@ -49,6 +50,11 @@ class NextByte:
             stops=dict(zip(stops, found.stop_nats.tolist(), strict=True)),
         )
 
+    @property
+    def exact(self) -> bool:
+        """Whether nothing was left out, so that the bounds meet."""
+        return torch.equal(self.lower, self.upper)
+
     def top(self, count: int = 5) -> list[tuple[bytes, float]]:
         """The likeliest bytes with their probabilities."""
         best = self.nats.topk(count)
@@ -56,6 +62,18 @@ class NextByte:
             (bytes([value]), float(nats.exp()))
             for value, nats in zip(best.indices.tolist(), best.values, strict=True)
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the law as `--json` prints it: −1e30 stands for minus infinity; bounds if any."""
+        return {
+            "law": self.law,
+            "nats": self.nats.tolist(),
+            "stop": self.stop,
+            "mass": max(self.mass, IMPOSSIBLE),
+            "missing": max(self.missing, IMPOSSIBLE),
+            "lower": None if self.exact else self.lower.tolist(),
+            "upper": None if self.exact else self.upper.tolist(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +104,14 @@ class Score:
     def total(self) -> float:
         """Log-probability of the bytes."""
         return float(self.nats.detach().sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the score as `--json` prints it; −1e30 stands for minus infinity."""
+        return {
+            "hex": self.data.hex(),
+            "nats": self.nats.tolist(),
+            "total": self.total,
+            "stop": self.stop,
+            "mass": max(self.mass, IMPOSSIBLE),
+            "missing": max(self.missing, IMPOSSIBLE),
+        }

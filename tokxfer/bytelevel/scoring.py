@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,9 +17,18 @@ from tokxfer.errors import UsageError
 
 
 def score_texts(
-    lm: ByteModel, data: Sequence[bytes], context: list[int], *, epsilon: float, laws: bool
+    lm: ByteModel,
+    data: Sequence[bytes],
+    context: list[int],
+    *,
+    epsilon: float,
+    laws: bool = False,
+    progress: Callable[[int], object] | None = None,
 ) -> list[Score]:
-    """Scores of texts behind one context, short ones side by side in one tree."""
+    """Scores of texts behind one context, short ones side by side in one tree.
+
+    `progress` hears of every so many bytes that are done.
+    """
     found: dict[int, Score] = {}
     for group in together([len(text) for text in data], lm.length, len(context)):
         tree = lm.tree(windowed=len(group) == 1)
@@ -34,6 +43,8 @@ def score_texts(
                     last[row] = law
                     if laws:
                         whole[row].append(law.nats)
+            if progress is not None:
+                progress(sum(map(len, parts)))
         for row, at in enumerate(group):
             found[at] = Score(
                 data=data[at],
