@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -50,18 +51,20 @@ def reference() -> str:
     context = click.Context(
         group, info_name="tokxfer", terminal_width=WIDTH, **group.context_settings
     )
-    sections = [section("tokxfer", group, context)]
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        inner = click.Context(command, context, name, **command.context_settings)
-        sections.append(section(f"tokxfer {name}", command, inner))
-    return "\n".join([HEAD, *sections])
+    return "\n".join([HEAD, *sections(group, context)])
 
 
-def section(title: str, command: click.Command, context: click.Context) -> str:
-    """One command: a heading and what `--help` prints."""
-    return f"## {title}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+def sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    """One command, a heading and what `--help` prints, and behind it the commands of a group."""
+    help_text = command.get_help(context).rstrip()
+    yield f"## {context.command_path}\n\n```text\n{help_text}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from sections(
+                inner, click.Context(inner, context, name, **inner.context_settings)
+            )
 
 
 if __name__ == "__main__":

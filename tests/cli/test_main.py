@@ -12,13 +12,16 @@ import pytest
 import torch
 
 import tokxfer
-from tokxfer.cli import main as cli
+from tokxfer.cli import bytes as byte_group
+from tokxfer.cli import lazy
 from tokxfer.cli.failures import explain
 from tokxfer.cli.main import COMMANDS, main
 from tokxfer.cli.output import format_cell, note, print_json, print_table
 from tokxfer.errors import FolderError, TokxferError, UsageError
 
 Run = Callable[..., tuple[int, str, str]]
+BYTES = [("bytes", name) for name in byte_group.COMMANDS]
+VERBS = [*((name,) for name in COMMANDS if name != "bytes"), *BYTES]
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, run: Run) -> Callable[..., tuple[in
             raise failure
 
         module = SimpleNamespace(command=command)
-        monkeypatch.setattr(cli.importlib, "import_module", lambda name: module)
+        monkeypatch.setattr(lazy.importlib, "import_module", lambda name: module)
         return run("env")
 
     monkeypatch.delenv("TOKXFER_DEBUG", raising=False)
@@ -79,6 +82,9 @@ def test_help_takes_under_150_milliseconds() -> None:
         "import tokxfer",
         "from tokxfer.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from tokxfer.cli.main import main\ntry: main(['evaluate', '-h'])\nexcept SystemExit: pass",
+        "from tokxfer.cli.main import main\ntry: main(['bytes', '-h'])\nexcept SystemExit: pass",
+        "from tokxfer.cli.main import main\n"
+        "try: main(['bytes', 'score', '-h'])\nexcept SystemExit: pass",
     ],
 )
 def test_neither_import_nor_help_loads_torch_or_transformers(code: str) -> None:
@@ -98,23 +104,29 @@ def test_help_lists_every_command_with_its_summary(run: Run) -> None:
         assert f"{name} {summary}" in flat
 
 
+def test_a_group_lists_its_verbs_with_their_summaries(run: Run) -> None:
+    flat = " ".join(run("bytes", "--help")[1].split())
+    for name, summary in byte_group.COMMANDS.items():
+        assert f"{name} {summary}" in flat
+
+
 def test_help_ends_with_examples(run: Run) -> None:
     out = run("-h")[1]
     assert all(line.startswith("    tokxfer ") for line in out.split("Examples:\n")[1].splitlines())
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_has_help_with_examples_to_paste(run: Run, name: str) -> None:
-    code, out, err = run(name, "--help")
+@pytest.mark.parametrize("words", [("bytes",), *VERBS], ids=" ".join)
+def test_every_command_has_help_with_examples_to_paste(run: Run, words: tuple[str, ...]) -> None:
+    code, out, err = run(*words, "--help")
     assert (code, err) == (0, "")
     options, examples = out.split("Examples:\n")
     assert "-h, --help" in options
-    assert all(line.startswith(f"    tokxfer {name}") for line in examples.splitlines())
+    assert all(line.startswith(f"    tokxfer {' '.join(words)}") for line in examples.splitlines())
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_speaks_json(run: Run, name: str) -> None:
-    assert "--json" in run(name, "--help")[1]
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_command_speaks_json(run: Run, words: tuple[str, ...]) -> None:
+    assert "--json" in run(*words, "--help")[1]
 
 
 def test_an_unknown_command_exits_with_2(run: Run) -> None:
@@ -229,9 +241,9 @@ def test_a_usage_error_of_click_names_the_command(failing: Run) -> None:
 def test_an_interrupted_process_exits_with_130() -> None:
     code = (
         "import os, signal, click\nfrom types import SimpleNamespace\n"
-        "from tokxfer.cli import main\n"
+        "from tokxfer.cli import lazy, main\n"
         "command = click.Command('env', callback=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
-        "main.importlib.import_module = lambda name: SimpleNamespace(command=command)\n"
+        "lazy.importlib.import_module = lambda name: SimpleNamespace(command=command)\n"
         "main.main(['env'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

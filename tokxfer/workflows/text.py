@@ -73,6 +73,17 @@ def batches(documents: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
+def read_whole(path: str | Path) -> str:
+    """The whole of a plain file as text, just as it stands there.
+
+    Raises:
+        TokxferError: It is not UTF-8.
+    """
+    path = Path(path)
+    with open_plain(path) as stream:
+        return next(whole_text(path, stream))
+
+
 def whole_text(path: Path, stream: BinaryIO) -> Iterator[str]:
     """Yield the file as one document."""
     content = stream.read()

@@ -1,0 +1,100 @@
+"""`tokxfer bytes next`: the law of the byte behind a text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tokxfer.cli import bytes_options, options
+from tokxfer.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from tokxfer.bytelevel import NextByte
+
+
+@click.command(
+    "next",
+    epilog="""\b
+Examples:
+  tokxfer bytes next models/english-bytebpe "The time trav"
+  tokxfer bytes next models/english-spbpe --hex "e2 80" --top 3
+  tokxfer bytes next models/english-bytebpe "The time trav" --law all --json
+""",
+)
+@bytes_options.model
+@bytes_options.text
+@bytes_options.in_hex
+@click.option("--file", metavar="FILE", help="A file of plain text in place of TEXT.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1, max=256),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Print so many of the likeliest bytes.",
+)
+@options.shared(
+    bytes_options.law,
+    bytes_options.horizon,
+    bytes_options.epsilon,
+    bytes_options.no_bos,
+    options.device,
+    options.compute_dtype,
+    options.revision,
+    options.trust_remote_code,
+    options.offline,
+    options.as_json,
+    options.quiet,
+)  # fmt: skip
+def command(
+    model: str,
+    text: str | None,
+    in_hex: str | None,
+    file: str | None,
+    top: int,
+    epsilon: float,
+    no_bos: bool,
+    as_json: bool,
+    quiet: bool,
+    **loading: Any,
+) -> None:
+    """The law of the byte behind a text.
+
+    TEXT is what was written so far, put as the tokenizer would put it (some put a space before
+    it); it may end in mid-word. Without any text the law is that of a text's first byte. The end
+    of the text, all stop tokens together, is one outcome beside the 256 bytes.
+    """
+    from tokxfer.errors import TokxferError, UsageError
+
+    prompt = bytes_options.prompt(text, in_hex, file)
+    if no_bos and not prompt:
+        raise UsageError("The prompt is empty, and --no-bos puts nothing before it.")
+    lm = bytes_options.load(model, **loading)
+    law = lm.next_byte(prompt, [] if no_bos else None, epsilon=epsilon)
+    if law.mass == -math.inf and law.missing == -math.inf:
+        raise TokxferError(f"{model} gives this prompt probability zero.")
+    if as_json:
+        print_json({"model": model, "prompt": lm.spell(prompt).hex(), **law.to_dict()})
+        return
+    print_law(law, top)
+    if not law.exact:
+        likeliest = int(law.nats.argmax())
+        low, high = (math.exp(float(bound[likeliest])) for bound in (law.lower, law.upper))
+        note(
+            f"Token sequences were left out: the probability of {bytes_options.spelled(likeliest)} "
+            f"lies between {low:.4g} and {high:.4g}.",
+            quiet=quiet,
+        )
+
+
+def print_law(law: NextByte, top: int) -> None:
+    """Print the likeliest bytes, and the end of the text."""
+    rows: list[list[object]] = [
+        [bytes_options.spelled(byte[0]), byte.hex(), share, float(law.nats[byte[0]])]
+        for byte, share in law.top(top)
+        if share > 0
+    ]
+    rows.append(["end of the text", "", math.exp(law.stop), law.stop])
+    print_table("", ["byte", "hex", "probability", "nats"], rows)

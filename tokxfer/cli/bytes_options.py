@@ -1,0 +1,124 @@
+"""What the verbs of `tokxfer bytes` share: a text from one of three places, and the law."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tokxfer.bytelevel import ByteLM
+
+
+class Share(click.FloatRange):
+    """A part of one: 0 or more, less than 1."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=1, max_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, which must be one."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return found
+
+
+model = click.argument("model", metavar="MODEL")
+text = click.argument("text", required=False, metavar="[TEXT]")
+in_hex = click.option(
+    "--hex",
+    "in_hex",
+    metavar="DIGITS",
+    help="Bytes in place of TEXT, as they are: nothing is put before them.",
+)
+law = click.option(
+    "--law",
+    type=click.Choice(["canonical", "all"]),
+    default="canonical",
+    show_default=True,
+    help="Which token sequences count: those that the tokenizer itself writes, or all.",
+)
+horizon = click.option(
+    "--horizon",
+    type=click.IntRange(min=0),
+    metavar="BYTES",
+    help="all: bytes at the end of a text that are taken in every tokenization.  [4]",
+)
+epsilon = click.option(
+    "--epsilon",
+    type=Share(),
+    default=0.0,
+    show_default=True,
+    metavar="PART",
+    help="Leave out token sequences with at most this part of the mass, and bound the error.",
+)
+no_bos = click.option("--no-bos", is_flag=True, help="Put no begin token before the text.")
+
+
+def one_source(text: str | None, in_hex: str | None, file: str | None) -> None:
+    """Refuse two places to read a text from.
+
+    Raises:
+        UsageError: There are two.
+    """
+    from tokxfer.errors import UsageError
+
+    if sum(source is not None for source in (text, in_hex, file)) > 1:
+        raise UsageError("There are two texts.", "Give one of TEXT, --hex and --file.")
+
+
+def given(text: str | None, in_hex: str | None) -> str | bytes | None:
+    """The text of the command line itself, checked; None where there is none.
+
+    Raises:
+        UsageError: It is not UTF-8, or not hexadecimal.
+    """
+    from tokxfer.errors import UsageError
+
+    if in_hex is not None:
+        try:
+            return bytes.fromhex(in_hex)
+        except ValueError:
+            raise UsageError(
+                f"--hex {in_hex!r} is not hexadecimal.", "Write two digits a byte: 'c3 a9' or c3a9."
+            ) from None
+    if text is not None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError("TEXT is not UTF-8.", "Give its bytes with --hex.") from None
+    return text
+
+
+def prompt(text: str | None, in_hex: str | None, file: str | None) -> str | bytes:
+    """The text to go on from: as given, or the whole of a file; empty where there is none.
+
+    Raises:
+        UsageError: There are two, or it is not what it should be.
+        TokxferError: The file is not UTF-8.
+    """
+    one_source(text, in_hex, file)
+    if file is None:
+        return given(text, in_hex) or ""
+    from tokxfer.workflows.text import read_whole
+
+    return read_whole(Path(file))
+
+
+def load(model: str, law: str, horizon: int | None, **options: Any) -> ByteLM:
+    """The model, asked for bytes by a law."""
+    from tokxfer.bytelevel import ByteLM
+
+    if horizon is not None:
+        options["horizon"] = horizon
+    return ByteLM.from_pretrained(model, law=law, **options)
+
+
+def spelled(value: int) -> str:
+    """A byte as people read it: 'a', ' ', '\\n' or '\\xc3'."""
+    return repr(bytes([value]))[1:]
