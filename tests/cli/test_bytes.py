@@ -339,6 +339,18 @@ def test_models_that_cannot_be_asked_are_named(run: Run, tiny: Tiny, verb: str) 
 
 
 @pytest.mark.parametrize("verb", ["next", "score"])
+@pytest.mark.parametrize("law", ["canonical", "all"])
+def test_what_no_token_spells_is_named(run: Run, tiny: Tiny, verb: str, law: str) -> None:
+    folder = tiny.copy(tiny.model("llama", tokenizer="spbpe"))
+    path = folder / "tokenizer.json"
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace("<0x01>", "nothing"), encoding="utf-8")
+    told = sentence(run(verb, folder, "--hex", "61 01 61", "--law", law, "-q"), 1)
+    assert told.startswith(f"{folder} gives ")
+    assert told.endswith("probability zero.")
+
+
+@pytest.mark.parametrize("verb", ["next", "score"])
 @pytest.mark.parametrize(
     "option",
     [["--law", "none"], ["--epsilon", "-0.1"], ["--epsilon", "1"], ["--epsilon", "nan"],
