@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,29 @@ import pytest
 
 import tokxfer as tx
 from tests.tiny import TEXT, Tiny
+from tokxfer.bytelevel import core
 from tokxfer.cli.bytes_options import spelled
 from tokxfer.cli.main import main
 from tokxfer.workflows.score_bytes import score_bytes
 
 Run = Callable[..., tuple[int, str, str]]
 IMPOSSIBLE = -1e30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rules_once() -> Iterator[None]:
+    """A tokenizer's rule takes a second to find; here many commands read the same few."""
+    found: dict[str, Any] = {}
+
+    def rule_of(vocabulary: Any) -> Any:
+        if vocabulary.source.name not in found:
+            found[vocabulary.source.name] = core_rule(vocabulary)
+        return found[vocabulary.source.name]
+
+    core_rule = core.rule_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core, "rule_of", rule_of)
+        yield
 
 
 @pytest.fixture
