@@ -1,4 +1,4 @@
-"""Texts longer than a model: the tree is begun anew, on the last half of what the model takes."""
+"""Texts longer than a model: tokens that lie too deep are read behind the last ones before them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ import torch
 from tokxfer.bytelevel.treemodel import ROOT, TreeModel
 from tokxfer.shapes import Float
 
+PART = 256  # tokens that are read at once
+
 
 @dataclass(eq=False, repr=False, slots=True)
 class Place:
-    """A node of one text: its number in the tree of today, and how it is reached."""
+    """A node of a tree of any depth.
+
+    Attributes:
+        parent: The node before it; None for the first, or where nothing asks for it any more.
+        token: Its token.
+        depth: The tokens of its sequence, its own included.
+    """
 
     parent: Place | None
     token: int
     depth: int
-    number: int
 
 
 class WindowedTree:
-    """A tree of any depth for one text, on a model that takes only so many tokens.
+    """A tree of any depth, on a model that takes only so many tokens.
 
-    Before a node that would lie beyond them, a new tree is begun: what may still be extended, with
-    what comes before it as far back as half the length. So every token is answered after at least
-    about that much context, or all there is.
+    A sequence is read in windows, the first as long as the model takes. Each of the others begins
+    half a length further on, and answers for those that end in its last half; so every token is
+    answered behind about half a length, or all there is, whatever else the tree holds.
 
     Args:
         make: A new, empty tree of the model.
@@ -34,62 +41,84 @@ class WindowedTree:
     """
 
     def __init__(self, make: Callable[[], TreeModel], length: int) -> None:
-        self._make, self.length = make, length
-        self._tree, self.size = make(), 0
-        self._places: dict[int, Place] = {}
+        self._tree, self.length, self.size = make(), length, 0
+        self._step = length - length // 2
+        self._newest = self._cut = 0
+        self._places: dict[int, Place] = {}  # those that may be extended
+        self._read: dict[tuple[Place, int], int] = {}  # numbers in the tree, by window
 
     def extend(
         self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
     ) -> Float[torch.Tensor, "nodes ids"]:
         """Put nodes into the tree: see `TreeModel`."""
-        wanted = range(len(tokens)) if asked is None else asked
-        parts, start = list[torch.Tensor](), 0
-        while start < len(tokens):
-            stop = self._reserve(parents, tokens, start)
-            if stop > start:
-                here = [at - start for at in wanted if start <= at < stop]
-                places = [self._places[self.size + at - start] for at in range(start, stop)]
-                before = [p.parent.number if p.parent else ROOT for p in places]
-                answers = self._tree.extend(before, tokens[start:stop], asked=here or [0])
-                parts.append(answers[: len(here)])
-                self.size += stop - start
-            if stop < len(tokens):
-                self._begin_anew()
-            start = stop
-        return torch.cat(parts)
+        wanted = set(range(len(tokens)) if asked is None else asked)
+        before, reading, answered = list[int](), list[int](), list[int]()
+        for at, (parent, token) in enumerate(zip(parents, tokens, strict=True)):
+            above = None if parent == ROOT else self._places[parent]
+            place = Place(above, token, above.depth + 1 if above else 1)
+            self._places[self.size] = place
+            self.size += 1
+            window = self._window(place.depth)
+            others = list(self._places.values()) if window > self._newest else []
+            self._newest = max(self._newest, window)
+            for one in (*others, place):
+                for new in self._unread(one, window):
+                    known = None if new.parent is None else self._read.get((new.parent, window))
+                    before.append(ROOT if known is None else known)
+                    self._read[new, window] = self._tree.size + len(reading)
+                    reading.append(new.token)
+            if at in wanted:
+                answered.append(self._read[place, window] - self._tree.size)
+        return self._answers(before, reading, answered)
 
     def keep(self, nodes: Iterable[int]) -> None:
         """Forget the rest: see `TreeModel`."""
         self._places = {node: self._places[node] for node in nodes}
-        self._tree.keep(place.number for place in self._places.values())
+        first = {place: self._window(place.depth + 1) for place in self._places.values()}
+        self._read = {
+            (place, window): number
+            for (place, window), number in self._read.items()
+            if place in first and window >= first[place]
+        }
+        self._tree.keep(self._read.values())
+        self._forget_before(min(first.values(), default=0) * self._step)
 
-    def _reserve(self, parents: Sequence[int], tokens: Sequence[int], start: int) -> int:
-        """Give places to the nodes from one on, up to the first that lies too deep."""
-        for at in range(start, len(tokens)):
-            before = None if parents[at] == ROOT else self._places[parents[at]]
-            depth = before.depth + 1 if before else 1
-            if depth > self.length:
-                return at
-            new = at - start
-            self._places[self.size + new] = Place(before, tokens[at], depth, self._tree.size + new)
-        return len(tokens)
+    def _window(self, depth: int) -> int:
+        """The window that answers for sequences of so many tokens."""
+        return max(0, -((self.length - depth) // self._step))
 
-    def _begin_anew(self) -> None:
-        deepest = max(place.depth for place in self._places.values())
-        cut = deepest - max(1, self.length // 2)
-        self._places = {n: place for n, place in self._places.items() if place.depth > cut}
-        needed: dict[Place, None] = {}
+    def _unread(self, place: Place, window: int) -> list[Place]:
+        """What a window has yet to read of a sequence, in order."""
+        found: list[Place] = []
+        above: Place | None = place
+        while (
+            above is not None
+            and above.depth > window * self._step
+            and (above, window) not in self._read
+        ):
+            found.append(above)
+            above = above.parent
+        return found[::-1]
+
+    def _answers(
+        self, parents: list[int], tokens: list[int], asked: list[int]
+    ) -> Float[torch.Tensor, "nodes ids"]:
+        """Put nodes into the tree of the model, part by part."""
+        found = []
+        for start in range(0, len(tokens), PART):
+            here = [at - start for at in asked if start <= at < start + PART]
+            part = slice(start, start + PART)
+            logits = self._tree.extend(parents[part], tokens[part], asked=here or [0])
+            found.append(logits[: len(here)])
+        return torch.cat(found)
+
+    def _forget_before(self, depth: int) -> None:
+        """Let go of tokens that no window will read again."""
+        if depth <= self._cut:
+            return
+        self._cut = depth
         for place in self._places.values():
-            above: Place | None = place
-            while above is not None and above.depth > cut and above not in needed:
-                needed[above] = None
+            above = place
+            while above.parent is not None and above.depth > depth + 1:
                 above = above.parent
-        ordered = sorted(needed, key=lambda place: place.depth)
-        self._tree = self._make()
-        numbers = {place: number for number, place in enumerate(ordered)}
-        parents = [ROOT if p.parent is None else numbers.get(p.parent, ROOT) for p in ordered]
-        self._tree.extend(parents, [place.token for place in ordered], asked=[0])
-        for place, number in numbers.items():
-            place.number, place.depth = number, place.depth - cut
-            if place.depth == 1:
-                place.parent = None
+            above.parent = None
