@@ -51,9 +51,9 @@ def test_a_character_that_tokens_cannot_spell_is_not_begun() -> None:
 
 @pytest.mark.parametrize("merged", [False, True])
 def test_a_group_that_must_go_on_can(merged: bool) -> None:
-    """222 is a whole group if three more digits come; behind a 1 none can, if all are merged."""
-    ones = [("1", digit) for digit in "0123456789"] if merged else []
+    """A group of 222 needs three more digits; 1 and any digit are merged first, if they are."""
+    ones = [("1", digit) for digit in "1023456789"] if merged else []
     vocabulary, rule = with_merges(THREES, *ones, ("2", "2"), ("22", "2"))
     assert may_stand(vocabulary, rule, b"222", b"1") != merged
-    assert may_stand(vocabulary, rule, b"222", b"3", b"1")
-    assert not may_stand(vocabulary, rule, b"222", b"3", b"1", b".")
+    assert may_stand(vocabulary, rule, b"222", b"3", b"4")
+    assert not may_stand(vocabulary, rule, b"222", b"3", b"4", b".")
