@@ -159,6 +159,16 @@ def test_no_bos_puts_nothing_before_the_prompt(run: Run, folder: Path) -> None:
     assert told["nats"] == law.nats.tolist()
 
 
+@pytest.mark.parametrize("family", ["bytebpe", "unigram", "wordpiece"])
+def test_one_byte_behind_nothing_is_scored(run: Run, tiny: Tiny, family: str) -> None:
+    folder = tiny.model("llama", tokenizer=family)
+    told = document(run("score", folder, "a", "--no-bos", "--json"))
+    law = document(run("next", folder, "a", "--no-bos", "--json"))
+    assert told["results"][0]["begin"] is None
+    assert math.isfinite(told["score"]["total"])
+    assert law["mass"] == told["score"]["mass"]
+
+
 def test_the_table_has_the_likeliest_bytes_and_the_end(run: Run, folder: Path) -> None:
     code, out, err = run("next", folder, "The do", "--top", 3)
     assert (code, err) == (0, "")
@@ -351,8 +361,12 @@ def test_nothing_to_score_is_refused(run: Run, tiny: Tiny) -> None:
 @pytest.mark.parametrize("verb", ["next", "score"])
 def test_models_that_cannot_be_asked_are_named(run: Run, tiny: Tiny, verb: str) -> None:
     assert "is an encoder" in sentence(run(verb, tiny.model("bert"), "a"), 1)
-    words = tiny.model("llama", tokenizer="wordpiece")
-    assert sentence(run(verb, words, "a"), 1).startswith("No rule is known for")
+    folder = tiny.copy(tiny.model("llama", tokenizer="unigram"))
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["model"]["unk_id"] = None
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert "no rule is known" in sentence(run(verb, folder, "a"), 1)
 
 
 @pytest.mark.parametrize("verb", ["next", "score"])

@@ -45,7 +45,8 @@ def advance(
     while wanted := [(stream, node) for stream in streams for node in stream.wanted()]:
         ask(model, wanted)
     laws = [stream.finish() for stream in streams]
-    model.keep(number for stream in streams for number in stream.numbers())
+    numbers = {number for stream in streams for number in stream.numbers()}
+    model.keep(numbers - {ROOT})
     return laws
 
 
