@@ -61,7 +61,7 @@ class TokxferBytes(LM):  # type: ignore[misc]
         )
         self.epsilon, self.seed = float(epsilon), int(seed)
         self.bytes_per_token = int(bytes_per_token)
-        self._device = self.lm.model.device
+        self._device = getattr(self.lm.model, "device", None)
 
     @property
     def tokenizer_name(self) -> str:
