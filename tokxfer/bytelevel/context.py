@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import index
 from typing import Any
 
 from tokxfer.errors import UsageError
@@ -28,16 +29,24 @@ def context_ids(
         tokenizer: Loads the transformers tokenizer, which knows the chat template.
 
     Raises:
-        UsageError: An id is out of range, or there is no chat template.
+        UsageError: An id is out of range or none, or there is no chat template.
     """
     start = [] if begin is None else [begin]
     if context is None:
         return start
     if isinstance(context, str):
         return [*start, *vocabulary.encode(context)]
-    if context and isinstance(context[0], Mapping):
+    if len(context) and isinstance(context[0], Mapping):
         return chat_ids(context, tokenizer)
-    ids = [int(token) for token in context]  # type: ignore[arg-type]
+    try:
+        if isinstance(context, bytes):
+            raise TypeError
+        ids = [index(token) for token in context]  # type: ignore[arg-type]
+    except TypeError as failure:
+        raise UsageError(
+            "A context is text, a list of token ids, or a list of chat messages.",
+            "Give bytes as the text itself, messages as dicts with a role and a content.",
+        ) from failure
     for token in ids:
         if not 0 <= token < vocabulary.size:
             raise UsageError(

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from tokxfer.bytelevel.asking import read
+from tokxfer.bytelevel.causal import refuse_unless_causal
 from tokxfer.bytelevel.context import Context, context_ids
 from tokxfer.bytelevel.frontier import Frontier
 from tokxfer.bytelevel.horizon import HorizonFrontier
@@ -48,6 +49,12 @@ class ByteModel:
             raise UsageError(f"{law!r} is not a law.", f"Use {' or '.join(LAWS)}.")
         if horizon < 0:
             raise UsageError(f"The horizon must be 0 bytes or more, not {horizon}.")
+        odd = [token for token in stops if not 0 <= token < vocabulary.size]
+        if odd:
+            raise UsageError(
+                f"Id {odd[0]} is to end texts, but the tokenizer's end at {vocabulary.size - 1}.",
+                "Take ids of the model's own tokenizer.",
+            )
         self.model, self.vocabulary = model, vocabulary
         self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
         self.canonical = rule_of(vocabulary)
@@ -56,6 +63,7 @@ class ByteModel:
         self.stops = self.tokens.stops
         self._trees, self.length, self.begin = trees, None, vocabulary.roles.get("bos")
         if trees is None:
+            refuse_unless_causal(model, vocabulary.size)
             self.length, self.begin = longest_window(model.config), begin_token(model, vocabulary)
 
     def spell(self, text: str | bytes) -> bytes:
@@ -106,7 +114,13 @@ class ByteModel:
     def streams(
         self, tree: TreeModel, context: Sequence[int], epsilon: float, count: int = 1
     ) -> list[Stream]:
-        """Streams behind one context, which is read once."""
+        """Streams behind one context, which is read once.
+
+        Raises:
+            UsageError: Epsilon is no part of a whole.
+        """
+        if not 0 <= epsilon < 1:
+            raise UsageError(f"Epsilon must be at least 0 and below 1, not {epsilon}.")
         number, logits = read(tree, context, self.vocabulary.size)
         return [Stream(self.tokens, number, logits, self.frontier(), epsilon) for _ in range(count)]
 

@@ -63,7 +63,9 @@ def byte_masses(
     whole = logits.logsumexp(dim=1)
     edges = logits[tree.parents[1:], tree.tokens[1:]] - whole[tree.parents[1:]]
     comes_behind = torch.from_numpy(tree.ancestors()[:, 1:]).to(device, torch.float64)
-    reached = comes_behind @ edges.double()
+    never = edges.isneginf()
+    reached = comes_behind @ edges.masked_fill(never, 0.0).double()
+    reached = reached.masked_fill(comes_behind @ never.double() > 0, -torch.inf)
     ends = torch.tensor([tokens.rule.ends(node.state) for node in tree.nodes], device=device)
     stops = logits[:, tokens.stops].double().logsumexp(dim=1) - whole
     stopped = (reached + stops).masked_fill(~ends, -torch.inf)

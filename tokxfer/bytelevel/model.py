@@ -57,8 +57,9 @@ class ByteLM(ByteModel):
             of any length. Texts begin behind the vocabulary's bos.
 
     Raises:
-        UnsupportedError: No rule is known for the tokenizer, or the model is no causal LM.
-        UsageError: The law has another name, or the horizon is negative.
+        UnsupportedError: No rule is known for the tokenizer, or the model is no causal LM that has
+            a row for each of its ids.
+        UsageError: The law has another name, the horizon is negative, or a stop out of range.
 
     Source: B. Phan et al., "Exact Byte-Level Probabilities from Tokenized Language Models for
     FIM-Tasks and Model Ensembles" (2410.09303).
