@@ -7,8 +7,20 @@ answers in one pass; summed over tokens that begin alike, its answers are masses
 
 from __future__ import annotations
 
+from tokxfer.bytelevel.filling import Filled, FillTemplate
+from tokxfer.bytelevel.generation import Generated
+from tokxfer.bytelevel.healing import Healed
 from tokxfer.bytelevel.model import ByteLM
 from tokxfer.bytelevel.scores import NextByte, Score
 from tokxfer.bytelevel.state import ByteState
 
-__all__ = ["ByteLM", "ByteState", "NextByte", "Score"]
+__all__ = [
+    "ByteLM",
+    "ByteState",
+    "FillTemplate",
+    "Filled",
+    "Generated",
+    "Healed",
+    "NextByte",
+    "Score",
+]

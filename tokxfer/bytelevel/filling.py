@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokxfer.bytelevel.frontier import Frontier
 from tokxfer.errors import UsageError
@@ -121,6 +121,15 @@ class Filled:
     def text(self) -> str:
         """The bytes as text; what is no UTF-8 becomes U+FFFD."""
         return self.data.decode("utf-8", "replace")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `--json` prints it; bytes are hexadecimal beside the text."""
+        return {
+            "text": self.text,
+            "hex": self.data.hex(),
+            "whole": self.whole,
+            "nats": self.nats,
+        }
 
     @classmethod
     def of(cls, generated: Generated, behind: bytes) -> Filled:

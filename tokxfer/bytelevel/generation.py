@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,18 @@ class Generated:
     def text(self) -> str:
         """The bytes as text; what is no UTF-8 becomes U+FFFD."""
         return self.data.decode("utf-8", "replace")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `--json` prints it; bytes are hexadecimal beside the text."""
+        return {
+            "prompt": self.prompt.hex(),
+            "text": self.text,
+            "hex": self.data.hex(),
+            "reason": self.reason,
+            "nats": self.nats,
+            "by": self.by,
+            "tokens": self.tokens,
+        }
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ class Healed:
     nats: float
     cache: Any = field(default=None, repr=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As `--json` prints it, without the cache."""
+        return {"ids": self.ids, "beyond": self.beyond.hex(), "nats": self.nats}
+
 
 def pick_cover(stream: Stream, source: np.random.Generator | None) -> Cover:
     """Draw a cover of a stream's text by weight; without a source, take the heaviest.

@@ -9,6 +9,9 @@ from tokxfer.cli.lazy import LazyGroup
 COMMANDS = {
     "next": "The law of the byte behind a text.",
     "score": "Bits per byte of a text, byte by byte.",
+    "generate": "How a text goes on.",
+    "heal": "A prompt as tokens that a model can go on from.",
+    "fill": "What stands between a prefix and a suffix.",
 }
 
 

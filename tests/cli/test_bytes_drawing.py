@@ -1,0 +1,118 @@
+"""`tokxfer bytes generate`, `heal` and `fill`: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tokxfer as tx
+from tests.tiny import Tiny
+from tokxfer.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+CODE = Path(__file__).resolve().parents[2] / "models" / "code-bytebpe"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a verb; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main(["bytes", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def folder(tiny: Tiny) -> Path:
+    return tiny.model("llama", tokenizer="spbpe")
+
+
+def test_a_text_goes_on_as_from_python(run: Run, folder: Path) -> None:
+    options = ("--max-new-bytes", 12, "--seed", 3)
+    code, out, err = run("generate", folder, "the do", *options)
+    expected = tx.ByteLM.from_pretrained(folder).generate("the do", max_new_bytes=12, seed=3)
+    assert code == 0
+    assert out == expected.text + "\n"
+    assert f"{len(expected.data)} bytes, drawn in tokens" in err
+    code, out, _ = run("generate", folder, "the do", *options, "--json")
+    document = json.loads(out)
+    assert document["schema_version"] == 1
+    assert bytes.fromhex(document["hex"]) == expected.data
+    assert bytes.fromhex(document["prompt"]) == b" the do"
+    assert document["law"] == "canonical"
+
+
+def test_filters_and_stop_strings_reach_what_is_drawn(run: Run, folder: Path) -> None:
+    lm = tx.ByteLM.from_pretrained(folder)
+    expected = lm.generate("the do", temperature=0, max_new_bytes=9)
+    options = ("--temperature", 0, "--max-new-bytes", 9, "--json")
+    found = json.loads(run("generate", folder, "the do", *options)[1])
+    assert (found["by"], found["hex"]) == ("bytes", expected.data.hex())
+    stop = expected.text[2:4]
+    found = json.loads(run("generate", folder, "the do", *options, "--stop", stop)[1])
+    assert found["reason"] == "string"
+    assert found["text"] == expected.text[: expected.text.index(stop)]
+
+
+def test_a_prompt_is_healed_as_from_python(run: Run, folder: Path) -> None:
+    lm = tx.ByteLM.from_pretrained(folder)
+    expected = lm.heal("the do")
+    code, out, _ = run("heal", folder, "the do", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["ids"] == expected.ids
+    assert bytes.fromhex(found["beyond"]) == expected.beyond
+    sampled = json.loads(run("heal", folder, "the do", "--sample", "--seed", 5, "--json")[1])
+    assert sampled["ids"] == lm.heal("the do", sample=True, seed=5).ids
+    _, table, _ = run("heal", folder, "the do")
+    assert len(table.splitlines()) == 1 + len(expected.ids)
+    without = json.loads(run("heal", folder, "the do", "--no-bos", "--json")[1])
+    assert lm.begin not in without["ids"]
+
+
+def test_a_middle_is_filled_in(run: Run) -> None:
+    options = ("--max-new-bytes", 6, "--temperature", 0)
+    code, out, _ = run("fill", CODE, "for i in ra", "(10):", *options, "--json")
+    expected = tx.ByteLM.from_pretrained(CODE).fill(
+        "for i in ra", "(10):", max_new_bytes=6, temperature=0
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert bytes.fromhex(found["hex"]) == expected.data
+    assert found["whole"] == expected.whole
+    code, out, err = run("fill", CODE, "for i in ra", "(10):", *options)
+    assert out == expected.text + "\n"
+    assert expected.whole == ("did not end" not in err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("generate", "the", "--stop", ""), "stop string is empty"),
+        (("generate", "the", "--by", "tokens", "--top-k", 3), "cannot be drawn with them"),
+        (("generate", "--no-bos"), "prompt is empty"),
+        (("heal",), "prompt is empty"),
+        (("heal", "a", "--hex", "61"), "two texts"),
+        (("fill", "a", "b"), "no tokens that mark a prefix"),
+        (("generate", "the", "--top-p", 0), "--top-p"),
+        (("generate", "the", "--temperature", -1), "--temperature"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(
+    run: Run, folder: Path, arguments: tuple[object, ...], sentence: str
+) -> None:
+    verb, *others = arguments
+    code, out, err = run(verb, folder, *others)
+    assert code == 2
+    assert out == ""
+    assert sentence in err
+    assert "Traceback" not in err
