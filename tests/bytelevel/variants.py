@@ -28,6 +28,8 @@ CASED = {
 UNIGRAM: dict[str, tuple[str, dict[str, Any]]] = {
     "bytes": ("unigram_bytes", {}),
     "no bytes": ("unigram", {"normalizer": None}),
+    "no bytes, NFKC": ("unigram", {}),
+    "bytes, NFKC": ("unigram_bytes", {"normalizer": {"type": "NFKC"}}),
     "bytes, no pre-tokens": ("unigram_bytes", {"pre_tokenizer": WHOLE}),
     "no pre-tokens": ("unigram", {"normalizer": None, "pre_tokenizer": WHOLE}),
     "bytes, white space lost": ("unigram_bytes", {"pre_tokenizer": DROPPING}),

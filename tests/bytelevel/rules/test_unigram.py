@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import AddedToken, Tokenizer, decoders, models
 
 from tests.bytelevel.rules.walks import covered, judged, respelled, rows, text_of, walked
 from tests.bytelevel.variants import UNIGRAM, encoded, variant
@@ -138,10 +138,8 @@ def test_characters_with_a_piece_are_not_spelled_in_bytes() -> None:
     assert rule.follow(rule.start, vocabulary.names.index("<0x20>")) is None
 
 
-def test_real_vocabulary_without_its_normalizer(shared: Path) -> None:
-    file = shared / "tokenizers" / "xlmr-unigram-de-50k" / "tokenizer.json"
-    content = json.loads(file.read_text(encoding="utf-8")) | {"normalizer": None}
-    vocabulary = ByteVocabulary.from_tokenizer(Tokenizer.from_str(json.dumps(content)))
+def test_real_vocabulary(shared: Path) -> None:
+    vocabulary = ByteVocabulary.from_file(shared / "tokenizers" / "xlmr-unigram-de-50k")
     real_texts_are_judged(vocabulary, shared / "corpus" / "multilingual_sample.jsonl")
 
 
@@ -164,9 +162,22 @@ def real_texts_are_judged(vocabulary: ByteVocabulary, file: Path) -> None:
     assert min(counts.values()) > 3
 
 
+def test_added_tokens_are_cut_out_before_or_behind_the_normalizer() -> None:
+    tokenizer = FAMILIES["unigram"]()
+    without = tokenizer.encode("the girl", add_special_tokens=False).ids
+    tokenizer.add_tokens([AddedToken("ﬁsh", normalized=False), AddedToken("girl", normalized=True)])
+    vocabulary = ByteVocabulary.from_tokenizer(tokenizer)
+    rule = rule_of(vocabulary)
+    for text in ("the ﬁsh girl", "ﬁsh", "girl girls", "the girlﬁsh sat"):
+        row = vocabulary.encode(text)
+        assert {vocabulary.names[token] for token in row} & {"ﬁsh", "girl"}
+        state = walked(rule, row)
+        assert state is not None, text
+        assert rule.ends(state)
+    assert walked(rule, without) is None
+
+
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"No rule is known for .* Unigram .*NFKC"):
-        rule_of(ByteVocabulary.from_tokenizer(FAMILIES["unigram"]()))
     content = json.loads(FAMILIES["unigram_bytes"]().to_str())
     content["model"]["unk_id"] = None
     with pytest.raises(UnsupportedError, match="without <unk>"):

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from tokxfer.bytelevel.order import ByteOrder
+from tokxfer.bytelevel.rules.normalized import NormalizedRule
+from tokxfer.bytelevel.rules.normalizing import TextNormalizer
 from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
@@ -113,13 +115,22 @@ class AddedRule:
         return found
 
 
-def with_added(plain: Rule, vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> Rule:
-    """The rule of a vocabulary, given that for text without its added tokens.
+def with_added(
+    plain: Rule,
+    vocabulary: ByteVocabulary,
+    content: Mapping[str, Any],
+    normalizer: TextNormalizer | None = None,
+) -> Rule:
+    """The rule of a vocabulary, given that for normalized text without its added tokens.
+
+    Added tokens that are looked for in the text itself are cut out first; what lies between them is
+    normalized, and searched for the others.
 
     Raises:
         UnsupportedError: An added token swallows the spaces beside it, or must be a whole word.
     """
-    for entry in content.get("added_tokens") or []:
+    entries = content.get("added_tokens") or []
+    for entry in entries:
         odd = [name for name in ("lstrip", "rstrip", "single_word") if entry.get(name)]
         if odd and not entry.get("special"):
             raise UnsupportedError(
@@ -127,5 +138,11 @@ def with_added(plain: Rule, vocabulary: ByteVocabulary, content: Mapping[str, An
                 "its bytes depend on what stands beside it.",
                 "Take a tokenizer without such tokens.",
             )
+    early = {entry["content"] for entry in entries if not entry.get("normalized")}
     added = np.flatnonzero(vocabulary.kinds == Kind.ADDED).tolist()
-    return AddedRule(plain, {i: vocabulary.tokens[i] for i in added}) if added else plain
+    first = {i: vocabulary.tokens[i] for i in added if vocabulary.names[i] in early}
+    later = {i: vocabulary.tokens[i] for i in added if i not in first}
+    rule = AddedRule(plain, later) if later else plain
+    if normalizer is not None:
+        rule = NormalizedRule(rule, normalizer.normalize, normalizer.finish, normalizer.reach)
+    return AddedRule(rule, first) if first else rule

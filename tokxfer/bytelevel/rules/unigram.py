@@ -3,6 +3,7 @@
 What is canonical is decided by the tokens' own text: the bytes that they decode to, in which a
 space is the mark that begins a word. Every such text counts, with or without a space before it.
 Where a tokenizer drops white space (T5, XLM-R), a text holds none but the spaces that are marks.
+Behind a normalizer only text that it leaves as it is counts.
 Characters that have no token are byte tokens if the tokenizer has them, and else are in no text.
 """
 
@@ -20,13 +21,13 @@ from tokxfer.bytelevel.rules.alive import Alive
 from tokxfer.bytelevel.rules.characters import characters, continues
 from tokxfer.bytelevel.rules.crossings import Crossings
 from tokxfer.bytelevel.rules.lattice import FRESH, Lattice, OpenEnd
+from tokxfer.bytelevel.rules.normalizing import text_normalizer
 from tokxfer.bytelevel.rules.pretokens import cutting, loses
 from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
 from tokxfer.vocabulary.reading import content_of
-from tokxfer.vocabulary.spelling import FAITHFUL_NORMALIZERS, components, replaces
 
 MEMORY = 2**27  # bytes of masks that are kept
 STRAY = "\udc80"  # in the lattice, bytes of no character; in no piece
@@ -194,16 +195,10 @@ def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
 
     Raises:
         UnsupportedError: Its pieces are of bytes, it has no unknown token, or only some of the byte
-            tokens; its normalizer changes text; or an added token is of a kind that is not read.
+            tokens; its normalizer looks far; or an added token is of a kind that is not read.
     """
     content, name = content_of(vocabulary.source), vocabulary.source.name
     model, spelling = content["model"], vocabulary.spelling
-    for step in components(content.get("normalizer")):
-        if step["type"] not in FAITHFUL_NORMALIZERS and replaces(step)[0] != " ":
-            raise UnsupportedError(
-                f"No rule is known for {name}, a Unigram tokenizer whose normalizer changes text "
-                f"({step['type']})."
-            )
     if spelling.byte_level or model.get("unk_id") is None:
         raise UnsupportedError(
             f"{name} has a Unigram model {'of bytes' if spelling.byte_level else 'without <unk>'}: "
@@ -229,4 +224,4 @@ def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
         return [first for first, _ in spans(text.replace(" ", mark or " "))]
 
     plain = UnigramRule(Splits(cut), Lattice(scores), names, tokens, mark, partial(loses, spans))
-    return with_added(plain, vocabulary, content)
+    return with_added(plain, vocabulary, content, text_normalizer(vocabulary))
