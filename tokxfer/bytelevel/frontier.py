@@ -84,12 +84,16 @@ class Frontier:
             for token in run.exact:
                 state = self.rule.follow(node.state, token)
                 if state is not None:
-                    here.append(Node(node, token, self.offset, node.depth + 1, state))
+                    here.append(self._behind(node, token, state))
             if run.longer < run.last and self._goes_on(node, run):
                 live.append(Live(node, run))
         self.live = [*live, *(Live(node, self.vocabulary) for node in here)]
         self.here = here
         return here
+
+    def _behind(self, node: Node, token: int, state: Hashable) -> Node:
+        """The node behind one by a token that ends here."""
+        return Node(node, token, self.offset, node.depth + 1, state)
 
     def _goes_on(self, node: Node, run: Run) -> bool:
         if run.last - run.longer > FEW:

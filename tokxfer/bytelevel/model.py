@@ -42,8 +42,8 @@ class ByteLM(ByteModel):
 
     The canonical mass of a byte string is the probability that the model gives to the token
     sequences that cover it and that the tokenizer itself would write; under the law `all` it is
-    that of all token sequences that cover it, whose beginning is committed to the tokenizer's own
-    tokens once it lies further back than a horizon. What comes next is that mass with one more
+    that of all token sequences that cover it, of which those tokens that end further back than a
+    horizon are what the tokenizer itself would write. What comes next is that mass with one more
     byte, or the end, renormalised at every byte.
 
     Args:
@@ -51,7 +51,7 @@ class ByteLM(ByteModel):
         vocabulary: Its tokenizer's vocabulary.
         stops: Ids that end a text: one outcome beside the 256 bytes.
         law: "canonical" or "all".
-        horizon: Bytes at the end of a text that the law `all` takes in every tokenization.
+        horizon: Bytes at the end of a text within which the law `all` lets tokens end anyhow.
         tokenizer: Loads the transformers tokenizer, for chat messages as a context.
         trees: Makes a new, empty tree of a model that is not of transformers and takes sequences
             of any length. Texts begin behind the vocabulary's bos.

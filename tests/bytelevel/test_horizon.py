@@ -1,0 +1,180 @@
+"""The law of all sequences: every cover within the horizon, canonical beginnings beyond it."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tests.bytelevel.enumeration import RandomModel, covers
+from tests.bytelevel.functions import Reader
+from tests.families import FAMILIES
+from tests.families import TEXT as LONG
+from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.horizon import HorizonFrontier
+from tokxfer.bytelevel.law import STOP
+from tokxfer.bytelevel.mass import byte_masses
+from tokxfer.bytelevel.rules import EverythingRule, Rule, rule_of
+from tokxfer.bytelevel.tokens import TokenShares
+from tokxfer.bytelevel.tree import CoverTree
+from tokxfer.vocabulary import ByteVocabulary
+
+TEXTS = [b" the", b"isn't", b"  x\n", b"\n\n\nab", b" 2024", "né!".encode(), b"\xff\xc3a"]
+
+
+@pytest.fixture(
+    scope="module", params=["byte_level", "byte_level_groups", "sentencepiece_bpe", "gemma"]
+)
+def vocabulary(request: pytest.FixtureRequest) -> ByteVocabulary:
+    return ByteVocabulary.from_tokenizer(FAMILIES[request.param]())
+
+
+@pytest.fixture(scope="module")
+def rule(vocabulary: ByteVocabulary) -> Rule:
+    return rule_of(vocabulary)
+
+
+@pytest.fixture(scope="module")
+def tokens(rule: Rule) -> TokenShares:
+    return TokenShares(EverythingRule(rule.tokens), [0])
+
+
+def frontier(tokens: TokenShares, rule: Rule, horizon: int) -> HorizonFrontier:
+    return HorizonFrontier(tokens.rule, tokens.whole, rule, horizon)
+
+
+def counts(rule: Rule, row: list[int], far: int) -> bool:
+    """Whether the tokens of a row that end no later than some place are a canonical sequence."""
+    state, offset = rule.start, 0
+    for token in row:
+        offset += len(rule.tokens[token])
+        if offset > far:
+            return True
+        following = rule.follow(state, token)
+        if following is None:
+            return False
+        state = following
+    return True
+
+
+def expected(
+    vocabulary: ByteVocabulary, rule: Rule, text: bytes, horizon: int
+) -> tuple[float, np.ndarray]:
+    """By enumeration, the mass of a text, and that of it with each outcome."""
+    model, mass, joint = RandomModel(vocabulary.size), 0.0, np.zeros(STOP + 1)
+    for row in covers(vocabulary, text):
+        if not counts(rule, row, len(text) - horizon):
+            continue
+        share = model.probability(row) if row else 1.0
+        spelled = b"".join(vocabulary.tokens[token] for token in row)
+        mass += share
+        if len(spelled) > len(text):
+            joint[spelled[len(text)]] += share
+            continue
+        following = model.nats(row).exp().numpy()
+        joint[STOP] += share * following[0]
+        for token, bytes_of in enumerate(rule.tokens):
+            if bytes_of:
+                joint[bytes_of[0]] += share * following[token]
+    return mass, joint
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("horizon", [0, 1, 3, 9])
+def test_masses_are_sums_over_covers(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares, text: bytes, horizon: int
+) -> None:
+    reader = Reader(tokens, RandomModel(vocabulary.size).nats, frontier(tokens, rule, horizon))
+    law = reader.read(text)[-1]
+    mass, joint = expected(vocabulary, rule, text, horizon)
+    assert math.exp(law.mass) == pytest.approx(mass, rel=1e-9)
+    np.testing.assert_allclose(np.exp(law.joint), joint, rtol=1e-9, atol=1e-300)
+
+
+def test_a_wider_horizon_takes_in_more_and_no_less_than_what_is_canonical(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares
+) -> None:
+    model, text = RandomModel(vocabulary.size), b" Then the girl's 2024 forest,\n\n was  x"
+    plain = Reader(TokenShares(rule, [0]), model.nats).read(text)
+    masses = [[law.mass for law in plain]]
+    for horizon in (0, 1, 2, 3):
+        laws = Reader(tokens, model.nats, frontier(tokens, rule, horizon)).read(text)
+        masses.append([law.mass for law in laws])
+    steps = np.diff(masses, axis=0)
+    assert (steps >= -1e-9).all()
+    assert (steps[1:] > 1e-9).any(axis=1).all()
+
+
+def test_any_cut_gives_the_laws_of_one_pass(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares
+) -> None:
+    model, text, draw = RandomModel(vocabulary.size), b" Then the girl's 20", random.Random(0)
+    tree = CoverTree.of(text, frontier(tokens, rule, 2))
+    nats = torch.stack([model.nats(node.path()) for node in tree.nodes])
+    masses = byte_masses(tree, tokens, nats)
+    laws = masses.conditionals().numpy()
+    for times in (0, 3, len(text) - 1):
+        places = [0, *sorted(draw.sample(range(1, len(text)), times)), len(text)]
+        parts = [text[a:b] for a, b in pairwise(places)]
+        reader = Reader(tokens, model.nats, frontier(tokens, rule, 2))
+        found = reader.read(*parts)
+        assert np.abs(np.stack([law.nats for law in found]) - laws).max() < 1e-10
+        assert abs(found[-1].mass - float(masses.beginnings[-1])) < 1e-10
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1e-2])
+def test_bounds_hold_where_heads_are_left_out(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares, epsilon: float
+) -> None:
+    model, text = RandomModel(vocabulary.size, spread=5.0), b" Then the girl's"
+    whole = Reader(tokens, model.nats, frontier(tokens, rule, 3))
+    exact = whole.read(text)
+    for size in (1, 5, 20):
+        reader = Reader(tokens, model.nats, frontier(tokens, rule, 3), epsilon)
+        found = reader.read(*(text[at : at + size] for at in range(0, len(text), size)))
+        for law, real in zip(found, exact, strict=True):
+            lower, upper = law.bounds
+            assert (lower - 1e-9 <= real.nats).all()
+            assert (real.nats <= upper + 1e-9).all()
+            assert ((real.nats > -1e29) <= (law.nats > -1e29)).all()
+        assert reader.stream.asked < 0.8 * whole.stream.asked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG.encode()[:500],
+        random.Random(0).randbytes(500),
+        b" " * 500,
+        b"a" * 500,
+        b"\n\t" * 250,
+        b"1" * 500,
+        ("漢字🙂é" * 50).encode()[:500],
+        b"x<table></s><s>\n\n" * 30,
+    ],
+    ids=["prose", "random", "spaces", "letters", "lines", "digits", "characters", "specials"],
+)
+def test_sequences_do_not_grow_in_number_with_a_text(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares, text: bytes
+) -> None:
+    going, sizes = frontier(tokens, rule, 3), []
+    for byte in text:
+        here = going.step(byte)
+        sizes.append(len(going.live))
+        assert {node.offset for node in here} <= {going.offset}
+    assert max(sizes) < 150
+    assert sum(sizes[250:]) < 2 * sum(sizes[:250]) + 500
+    assert min(sizes) > 0
+
+
+def test_a_horizon_of_nothing_frees_the_last_token_alone(
+    vocabulary: ByteVocabulary, rule: Rule, tokens: TokenShares
+) -> None:
+    going, plain = frontier(tokens, rule, 0), Frontier(rule, tokens.whole)
+    for byte in LONG.encode()[:200]:
+        paths = {tuple(node.path()) for node in going.step(byte)}
+        assert paths == {tuple(node.path()) for node in plain.step(byte)}
