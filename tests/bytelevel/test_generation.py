@@ -25,7 +25,7 @@ def test_bytes_come_as_their_law_says(lm: ByteLM, by: str) -> None:
     first = torch.bincount(
         torch.tensor([one.data[0] for one in drawn if one.data]), minlength=256
     ) / len(drawn)
-    assert float((first - law.nats.exp()).abs().sum()) / 2 < 0.25
+    assert float((first - law.nats.exp()).abs().sum()) / 2 < 0.4  # chance makes up to 0.3
     assert float((first - law.nats.exp()).abs().max()) < 0.08
 
 
@@ -49,9 +49,10 @@ def test_a_temperature_of_zero_takes_the_likeliest_byte(lm: ByteLM) -> None:
 
 
 def test_filters_cut_what_is_drawn(lm: ByteLM) -> None:
-    best = {byte[0] for byte, _ in lm.next_byte("the do").top(2)}
-    drawn = lm.generate(["the do"] * 50, top_k=2, max_new_bytes=1, seed=2)
-    assert {one.data[0] for one in drawn if one.data} == best
+    best = {byte for byte, _ in lm.next_byte("the do").top(2)}
+    drawn = {one.data for one in lm.generate(["the do"] * 80, top_k=2, max_new_bytes=1, seed=2)}
+    assert drawn <= best | {b""}  # a stop may be among the two
+    assert len(drawn) == 2
 
 
 def test_seeds_repeat_and_differ(lm: ByteLM) -> None:
