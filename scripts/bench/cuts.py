@@ -1,7 +1,7 @@
 """Prompts that stop anywhere: what comes next, by token prompts, token healing and bytes.
 
     python scripts/bench/cuts.py                                # some minutes on one core
-    python scripts/bench/cuts.py --page docs/benchmarks.md --plot docs/plots/cuts.svg
+    python scripts/bench/cuts.py --page README.md docs/benchmarks.md --plot docs/plots/cuts.svg
     python scripts/bench/cuts.py --models mine --text held_out.jsonl --bytes 600
     python scripts/bench/cuts.py --smoke                        # seconds
 
@@ -54,15 +54,15 @@ def main(arguments: list[str] | None = None) -> None:
         "environment": environment().to_dict(),
         "models": models,
     }
-    page = written(document, options.plot)
+    page = written(document)
     print(page)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if options.plot:
         drawn(document, options.plot)
-    if options.page:
-        replace_block(options.page, "cuts", page)
+    for place in options.page:
+        replace_block(place, "cuts", page)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -77,7 +77,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="two short texts")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     parser.add_argument("--plot", type=Path, help="draw the figures to this file")
-    parser.add_argument("--page", type=Path, help="page whose place 'table:cuts' is filled")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="pages whose places 'table:cuts' are filled",
+    )
     options = parser.parse_args(arguments)
     if options.smoke:
         options.bytes, options.models = 40, options.models[:1]
@@ -113,7 +119,7 @@ def ratio(model: Figures, place: str, method: str, following: int, less: str = "
     return Ratio.of(bits, np.array([one["cuts"] * following for one in texts]))
 
 
-def written(document: Figures, plot: Path | None) -> str:
+def written(document: Figures) -> str:
     """The table, and what it was made with."""
     around, following = document["environment"], document["following"]
     rows = []
@@ -137,8 +143,7 @@ def written(document: Figures, plot: Path | None) -> str:
         f"with the paired standard error over documents. tokxfer {around['tokxfer']}, torch "
         f"{around['packages']['torch']}, {around['platform']}."
     )
-    picture = [f"![Bits per byte behind cuts by method](plots/{plot.name})"] if plot else []
-    return "\n\n".join([made, table, *picture])
+    return "\n\n".join([made, table])
 
 
 def drawn(document: Figures, path: Path) -> None:

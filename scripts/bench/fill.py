@@ -19,6 +19,7 @@ import random
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
                 prompts.answer(hole, healed=False),
                 prompts.answer(hole, healed=True),
                 by_bytes(lm, template, hole),
+                by_bytes(lm, replace(template, seam=0), hole),
             )
             rows.append({"text": number, "size": len(hole.middle)} | marks(hole, answers))
             bar.update(1)
@@ -87,7 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, default=default_corpus(ROOT))
     parser.add_argument("--holes", type=int, default=10, help="of each document")
     parser.add_argument("--context", type=int, default=900, help="characters of a document")
-    parser.add_argument("--longest", type=int, default=24, help="characters of a middle")
+    parser.add_argument("--longest", type=int, default=12, help="characters of a middle")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="two short documents")

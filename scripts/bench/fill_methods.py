@@ -3,7 +3,8 @@
 All show the model the prefix, then the suffix, then the middle. Tokens: all three are encoded by
 themselves, as the model was trained. Healing: the prefix's last token is moved behind the marker
 of the middle, and the first token there must begin with its bytes. Bytes: `ByteLM.fill`, where
-tokens may span both seams.
+tokens may span the prefix's seam, and with a template that moves the suffix's first token, too,
+both seams.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from tokxfer.bytelevel import ByteLM
 from tokxfer.bytelevel.filling import FillTemplate, own_tokens
 
-METHODS = ("token prompt", "token healing", "bytes")
+METHODS = ("token prompt", "token healing", "bytes, both seams", "bytes")
 
 
 @dataclass(frozen=True)

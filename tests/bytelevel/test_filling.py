@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tokenizers import AddedToken, Tokenizer
 
@@ -41,7 +43,7 @@ def test_markers_are_found_by_name(lm: ByteLM) -> None:
 
 
 def test_the_prefix_first(lm: ByteLM) -> None:
-    template = FillTemplate.of(lm.vocabulary)
+    template = replace(FillTemplate.of(lm.vocabulary), seam=None)
     seams = Fill.of(lm, lm.spell(PREFIX), raw(SUFFIX), template)
     ids = seams.context
     assert ids[:2] == [lm.begin, template.prefix]
@@ -54,7 +56,7 @@ def test_the_prefix_first(lm: ByteLM) -> None:
 
 
 def test_the_suffix_first(lm: ByteLM) -> None:
-    template = FillTemplate.of(lm.vocabulary, "spm")
+    template = replace(FillTemplate.of(lm.vocabulary, "spm"), seam=None)
     seams = Fill.of(lm, lm.spell(PREFIX), raw(SUFFIX), template)
     assert seams.before == lm.spell(PREFIX)
     assert seams.context[1:3] == [template.prefix, template.suffix]
@@ -62,7 +64,7 @@ def test_the_suffix_first(lm: ByteLM) -> None:
 
 
 def test_the_seams_may_be_set_and_a_side_may_be_empty(lm: ByteLM) -> None:
-    template = FillTemplate(5, 6, 7, seam=0)
+    template = FillTemplate(5, 6, 7)
     seams = Fill.of(lm, b"", raw(SUFFIX), template)
     assert (seams.before, seams.behind) == (b"", b"")
     assert Fill.of(lm, b"a", b"", template).context[-2:] == [6, 7]
@@ -70,7 +72,7 @@ def test_the_seams_may_be_set_and_a_side_may_be_empty(lm: ByteLM) -> None:
 
 @pytest.mark.parametrize("order", ["psm", "spm"])
 def test_a_middle_is_scored_with_its_end(lm: ByteLM, order: str) -> None:
-    template = FillTemplate.of(lm.vocabulary, order)
+    template = replace(FillTemplate.of(lm.vocabulary, order), seam=None)
     seams = Fill.of(lm, lm.spell(PREFIX), raw(SUFFIX), template)
     found = lm.score_fill(PREFIX, "wn fo", SUFFIX, template=template)
     state = lm.start(seams.context)
@@ -84,10 +86,12 @@ def test_a_middle_is_scored_with_its_end(lm: ByteLM, order: str) -> None:
 
 
 def test_fills_are_drawn_and_cut_where_the_suffix_follows(lm: ByteLM) -> None:
-    filled = [lm.fill(PREFIX, SUFFIX, max_new_bytes=30, seed=seed) for seed in range(8)]
+    template = replace(FillTemplate.of(lm.vocabulary), seam=None)
+    filled = [
+        lm.fill(PREFIX, SUFFIX, template=template, max_new_bytes=30, seed=seed) for seed in range(8)
+    ]
     assert len({one.data for one in filled}) > 1
     assert all(len(one.data) <= 30 + 20 for one in filled)
-    template = FillTemplate.of(lm.vocabulary)
     seams = Fill.of(lm, lm.spell(PREFIX), raw(SUFFIX), template)
     drawn = lm.generate(seams.before, seams.context, max_new_bytes=30 + len(seams.behind), seed=3)
     whole = drawn.reason == "stop" and drawn.data.endswith(seams.behind)

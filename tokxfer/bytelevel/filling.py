@@ -1,9 +1,9 @@
 """Filling in the middle: what stands between a prefix and a suffix.
 
 Models that were trained for it saw documents cut in three at random places, so a cut may be moved.
-The prefix's last bytes and the suffix's first ones are therefore moved into the middle: the first
-are given to the model as bytes, so that a token may span the seam, and a middle is whole when it
-ends with the second, so that the suffix can follow.
+The prefix's last bytes, and on request the suffix's first ones, are therefore moved into the
+middle: the first are given to the model as bytes, so that a token may span the seam, and a middle
+is whole when it ends with the second, so that the suffix can follow.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ class FillTemplate:
     Args:
         prefix, suffix, middle: Ids of the tokens that mark the three.
         order: "psm": the prefix stands before the suffix; "spm": behind it, with the middle.
-        seam: Bytes of the suffix that are moved into the middle; None moves its first token.
+        seam: Bytes of the suffix that are moved into the middle; None moves its first token. Models
+            that saw cuts at any character need none, and know more of the suffix without.
     """
 
     prefix: int
     suffix: int
     middle: int
     order: str = "psm"
-    seam: int | None = None
+    seam: int | None = 0
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:

@@ -1,0 +1,109 @@
+"""The methods that `cuts.py` and `fill.py` compare, against plain forwards of the model."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import Tiny
+from tokxfer.bytelevel import ByteLM
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = b"the quick dog"
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        patch.syspath_prepend(str(ROOT / "scripts" / "bench"))
+        names = ("cut_methods", "cuts", "fill_methods", "fill", "byte_speed", "byte_speed_runs")
+        yield {name: importlib.import_module(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def lm(tiny: Tiny) -> ByteLM:
+    found = ByteLM.from_pretrained(tiny.model("llama", tokenizer="bytebpe", seed=3))
+    found.model.double()
+    return found
+
+
+@torch.no_grad()
+def going_on(lm: ByteLM, ids: list[int], data: bytes) -> float:
+    """The probability that tokens behind some ids spell what begins with some bytes."""
+    row = torch.tensor([[lm.begin, *ids]])
+    shares = lm.model(input_ids=row).logits[0, -1].softmax(dim=-1)
+    total = 0.0
+    for token, spelled in enumerate(lm.tokens.order.tokens):
+        if spelled and spelled.startswith(data):
+            total += float(shares[token])
+        elif spelled and data.startswith(spelled):
+            total += float(shares[token]) * going_on(lm, [*ids, token], data[len(spelled) :])
+    return total
+
+
+def test_token_prompts_and_healing_are_what_they_are_called(
+    lm: ByteLM, scripts: dict[str, ModuleType]
+) -> None:
+    free = ByteLM(lm.model, lm.vocabulary, stops=lm.stops, law="all", horizon=1 << 30)
+    cuts = scripts["cut_methods"].Cuts(free, lm, TEXT, 3)
+    found = cuts.nats()
+    spelled = lm.tokens.rule.tokens
+    for at, offset in enumerate(cuts.offsets):
+        ids, behind = lm.vocabulary.encode(TEXT[:offset].decode()), TEXT[offset : offset + 3]
+        expected = going_on(lm, ids, behind)
+        assert float(np.exp(found["tokens"][at])) == pytest.approx(expected, rel=2e-3, abs=1e-9)
+        kept, removed = ids[:-1], spelled[ids[-1]]
+        row = torch.tensor([[lm.begin, *kept]])
+        with torch.no_grad():
+            shares = lm.model(input_ids=row).logits[0, -1].softmax(dim=-1)
+        above = below = 0.0
+        for token, text in enumerate(lm.tokens.order.tokens):
+            if text.startswith(removed):
+                below += float(shares[token])
+                rest = text[len(removed) :]
+                if rest.startswith(behind):
+                    above += float(shares[token])
+                elif behind.startswith(rest):
+                    more = going_on(lm, [*kept, token], behind[len(rest) :])
+                    above += float(shares[token]) * more
+        assert float(np.exp(found["healing"][at])) == pytest.approx(above / below, rel=1e-2)
+        scored = lm.score(TEXT[: offset + 3]).nats[offset:].sum()
+        assert found["bytes"][at] == pytest.approx(float(scored), abs=1e-9)
+
+
+def test_cuts_within_tokens_are_told_from_others(
+    lm: ByteLM, scripts: dict[str, ModuleType]
+) -> None:
+    free = ByteLM(lm.model, lm.vocabulary, stops=lm.stops, law="all", horizon=1 << 30)
+    cuts = scripts["cut_methods"].Cuts(free, lm, TEXT, 3)
+    sizes = [len(lm.tokens.rule.tokens[token]) for token in lm.vocabulary.encode(TEXT.decode())]
+    ends = set(np.cumsum(sizes).tolist())
+    assert cuts.inside().tolist() == [offset not in ends for offset in cuts.offsets]
+
+
+def test_the_scripts_run(
+    scripts: dict[str, ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table:cuts -->\n<!-- /table -->\n<!-- table:fill -->\n<!-- /table -->\n")
+    options = ["--smoke", "--json", str(tmp_path / "cuts.json"), "--page", str(page)]
+    scripts["cuts"].main([*options, "--plot", str(tmp_path / "cuts.svg")])
+    document = json.loads((tmp_path / "cuts.json").read_text())
+    (model,) = document["models"]
+    whole = model["texts"][0]["anywhere"]["cuts"]
+    parts = [model["texts"][0][place]["cuts"] for place in scripts["cuts"].PLACES[1:]]
+    assert whole == sum(parts)
+    assert (tmp_path / "cuts.svg").stat().st_size > 1000
+    options = ["--smoke", "--json", str(tmp_path / "fill.json"), "--page", str(page)]
+    scripts["fill"].main(options)
+    assert len(json.loads((tmp_path / "fill.json").read_text())["holes"]) == 2
+    assert "token healing" in page.read_text()
+    capsys.readouterr()
