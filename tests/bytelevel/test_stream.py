@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import time
+import tracemalloc
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,13 +16,18 @@ import torch
 from tests.bytelevel.enumeration import RandomModel, canonical, covers, stream
 from tests.bytelevel.functions import Reader
 from tests.families import FAMILIES
+from tests.families import TEXT as LONG
+from tokxfer.bytelevel.asking import advance
 from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.law import IMPOSSIBLE, STOP
 from tokxfer.bytelevel.mass import byte_masses
 from tokxfer.bytelevel.rules import rule_of
 from tokxfer.bytelevel.rules.everything import EverythingRule
+from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.tree import CoverTree
+from tokxfer.bytelevel.treemodel import ROOT
 from tokxfer.vocabulary import ByteVocabulary
 
 TEXT = (
@@ -260,3 +268,68 @@ def test_an_empty_part_says_where_a_text_stands(
     assert before.mass == again.mass
     whole = Reader(tokens, RandomModel(vocabulary.size).nats).read(b" the dog")
     assert np.abs(reader.read(b"g")[-1].nats - whole[-1].nats).max() < 1e-10
+
+
+class FlatTree:
+    """Answers everywhere alike and keeps nothing."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.logits, self.size = logits, 0
+
+    def extend(
+        self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        self.size += len(tokens)
+        return self.logits.expand(len(tokens) if asked is None else len(asked), -1)
+
+    def keep(self, nodes: Iterable[int]) -> None:
+        for _ in nodes:
+            pass
+
+
+@pytest.mark.parametrize(("law", "epsilon"), [("canonical", 0.01), ("all", 0.0)])
+def test_a_long_text_takes_no_more_time_or_memory_a_byte(law: str, epsilon: float) -> None:
+    vocabulary = ByteVocabulary.from_tokenizer(FAMILIES["byte_level"]())
+    rule = rule_of(vocabulary)
+    tokens = TokenShares(rule if law == "canonical" else EverythingRule(rule.tokens), [0])
+    going = (
+        Frontier(rule, tokens.whole)
+        if law == "canonical"
+        else HorizonFrontier(tokens.rule, tokens.whole, rule, 1)
+    )
+    tree = FlatTree(torch.randn(vocabulary.size, generator=torch.Generator().manual_seed(0)))
+    stream = Stream(tokens, ROOT, tree.logits, going, epsilon)
+    text = LONG.encode()[:600]
+    rounds = 6 if law == "canonical" else 4
+    times, sizes = [], []
+    tracemalloc.start()
+    for _ in range(rounds):
+        start = time.process_time()
+        for at in range(0, len(text), 24):
+            advance(tree, [stream], [text[at : at + 24]])
+        times.append(time.process_time() - start)
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert sizes[-1] - sizes[1] < 40 * len(text) * (rounds - 2)
+    assert times[-1] < 3 * times[1] + 0.2
+    for live in going.live:
+        spelled = b"".join(vocabulary.tokens[token] for token in live.node.path())
+        assert spelled == (text * rounds)[: live.node.offset]
+        assert len(live.node.path()) == live.node.depth
+
+
+def test_tokens_that_all_share_stay_known(vocabulary: ByteVocabulary, tokens: TokenShares) -> None:
+    data, model = TEXT * 4, RandomModel(vocabulary.size, spread=4.0)
+    for epsilon, size in ((0.0, 50), (0.3, 7), (0.05, 1)):
+        reader = Reader(tokens, lambda row: model.nats(row[-3:]), epsilon=epsilon)
+        plain = Frontier(tokens.rule, tokens.whole)
+        for at in range(0, len(data), size):
+            reader.read(data[at : at + size])
+            for byte in data[at : at + size]:
+                plain.step(byte)
+            found = [live.node.path() for live in reader.stream.frontier.live]
+            assert found == [live.node.path() for live in plain.live]
+        above, nodes = reader.stream.frontier.live[0].node, 0
+        while above.parent is not None:
+            above, nodes = above.parent, nodes + 1
+        assert nodes < 130 < plain.live[0].node.depth

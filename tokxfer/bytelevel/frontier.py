@@ -7,13 +7,15 @@ For a canonical rule there is about one new node a byte, and a handful are live.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from array import array
+from collections.abc import Container, Hashable
 from dataclasses import dataclass
 
 from tokxfer.bytelevel.rules import Rule
 from tokxfer.bytelevel.runs import Run
 
 FEW = 8  # tokens of a run that are asked one by one whether any may follow
+FOLDED = 64  # tokens that all live nodes share and that become mere numbers at once
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -41,7 +43,19 @@ class Node:
         while node.parent is not None:
             found.append(node.token)
             node = node.parent
-        return found[::-1]
+        first = node.ids[: node.depth].tolist() if isinstance(node, Folded) else []
+        return [*first, *reversed(found)]
+
+
+@dataclass(eq=False, repr=False, slots=True)
+class Folded(Node):
+    """A sequence of tokens that nothing but what comes behind it is known of.
+
+    Attributes:
+        ids: Its tokens, and perhaps more.
+    """
+
+    ids: array[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ class Frontier:
         self.offset = root.offset
         self.here = [root]
         self.live = [Live(root, vocabulary)]
+        self._ids = array("q")
 
     def step(self, byte: int) -> list[Node]:
         """Go on by a byte; the nodes that now end with the text."""
@@ -91,6 +106,30 @@ class Frontier:
         self.here = here
         return here
 
+    def fold(self, asked: Container[Node]) -> None:
+        """Keep as mere numbers the tokens that all live nodes share, so that texts may be long.
+
+        Args:
+            asked: Nodes in whose beginnings nobody is interested any more but for their tokens.
+        """
+        if not self.live or self.live[0].node.depth < len(self._ids) + FOLDED:
+            return
+        common = self.live[0].node
+        for live in self.live:
+            common = shared(common, live.node)
+        node: Node | None = common
+        while node is not None and node not in asked:
+            node = node.parent
+        last = node or common
+        before, tail = last.parent, list[int]()
+        node = before
+        while node is not None and node.depth > len(self._ids):
+            tail.append(node.token)
+            node = node.parent
+        if before is not None and tail:
+            self._ids.extend(reversed(tail))
+            last.parent = Folded(None, before.token, before.offset, before.depth, None, self._ids)
+
     def _behind(self, node: Node, token: int, state: Hashable) -> Node:
         """The node behind one by a token that ends here."""
         return Node(node, token, self.offset, node.depth + 1, state)
@@ -100,3 +139,13 @@ class Frontier:
             return True
         ids = run.order.ids[run.longer : run.last].tolist()
         return any(self.rule.follow(node.state, token) is not None for token in ids)
+
+
+def shared(first: Node, second: Node) -> Node:
+    """The longest beginning that two sequences share."""
+    while first is not second:
+        if first.depth < second.depth:
+            first, second = second, first
+        assert first.parent is not None
+        first = first.parent
+    return first

@@ -119,6 +119,7 @@ class Stream:
         alive = self._block.alive_at_end(self._heads)
         self._heads = {node: self._heads[node] for node in alive if node in self._heads}
         self._weights = {node: self._weights[node] for node in alive if node in self._weights}
+        self.frontier.fold(self._heads)
         if laws:
             self.law = laws[-1]
         return laws
