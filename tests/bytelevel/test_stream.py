@@ -17,6 +17,7 @@ from tests.bytelevel.enumeration import RandomModel, canonical, covers, stream
 from tests.bytelevel.functions import Reader
 from tests.families import FAMILIES
 from tests.families import TEXT as LONG
+from tokxfer.bytelevel import frontier
 from tokxfer.bytelevel.asking import advance
 from tokxfer.bytelevel.frontier import Frontier
 from tokxfer.bytelevel.horizon import HorizonFrontier
@@ -193,6 +194,24 @@ def test_what_cannot_come_is_said_to_be_impossible(
                     assert (law.stop_nats == IMPOSSIBLE).all()
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_what_cannot_come_may_go_on(
+    vocabulary: ByteVocabulary,
+    tokens: TokenShares,
+    epsilon: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frontier, "FOLDED", 1)
+    never = torch.tensor([b"q" in spelled for spelled in vocabulary.tokens])
+    nats = RandomModel(vocabulary.size).nats([]).masked_fill(never, -torch.inf)
+    for size in (1, 6):
+        reader = Reader(tokens, lambda row: nats, epsilon=epsilon)
+        data = b" the quick dog and then the others"
+        laws = reader.read(*(data[at : at + size] for at in range(0, len(data), size)))
+        assert not np.isnan(laws[-1].nats).any()
+        assert laws[-1].mass == -math.inf
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_stops_make_up_the_end(
     vocabulary: ByteVocabulary, tokens: TokenShares, epsilon: float
@@ -318,9 +337,12 @@ def test_a_long_text_takes_no_more_time_or_memory_a_byte(law: str, epsilon: floa
         assert len(live.node.path()) == live.node.depth
 
 
-def test_tokens_that_all_share_stay_known(vocabulary: ByteVocabulary, tokens: TokenShares) -> None:
+def test_tokens_that_all_share_stay_known(
+    vocabulary: ByteVocabulary, tokens: TokenShares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frontier, "FOLDED", 2)
     data, model = TEXT * 4, RandomModel(vocabulary.size, spread=4.0)
-    for epsilon, size in ((0.0, 50), (0.3, 7), (0.05, 1)):
+    for epsilon, size in ((0.0, 50), (0.3, 7), (0.9, 1)):
         reader = Reader(tokens, lambda row: model.nats(row[-3:]), epsilon=epsilon)
         plain = Frontier(tokens.rule, tokens.whole)
         for at in range(0, len(data), size):
@@ -332,4 +354,4 @@ def test_tokens_that_all_share_stay_known(vocabulary: ByteVocabulary, tokens: To
         above, nodes = reader.stream.frontier.live[0].node, 0
         while above.parent is not None:
             above, nodes = above.parent, nodes + 1
-        assert nodes < 130 < plain.live[0].node.depth
+        assert nodes < 20 < plain.live[0].node.depth
