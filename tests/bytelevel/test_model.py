@@ -12,11 +12,12 @@ import torch
 from tokenizers import Tokenizer
 
 from tests.bytelevel.enumeration import canonical, covers, prefixed
-from tests.tiny import Tiny
+from tests.bytelevel.test_windows import window
+from tests.tiny import Tiny, build_config, build_model
 from tokxfer.bytelevel import ByteLM
 from tokxfer.bytelevel.treemodel import RowTree
-from tokxfer.errors import UnsupportedError, UsageError
-from tokxfer.vocabulary import ByteVocabulary
+from tokxfer.errors import TokxferError, UnsupportedError, UsageError
+from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
 
 TEXT = "It's a  dog,\n\nisn't it?"
 
@@ -116,3 +117,191 @@ def test_a_context_may_be_ids_and_must_not_be_empty(lm: ByteLM) -> None:
     assert not torch.allclose(told.nats, other.nats)
     with pytest.raises(UsageError, match="prompt is empty"):
         lm.next_byte("", context=[])
+
+
+@pytest.mark.parametrize("law", ["canonical", "all"])
+def test_where_a_prompt_is_cut_does_not_matter(lm: ByteLM, law: str) -> None:
+    other = ByteLM(lm.model, lm.vocabulary, stops=lm.stops, law=law, horizon=1)
+    data = lm.spell(TEXT)
+    whole = [other.start().law, *other.start().push(data)]
+    score = other.score(data, laws=True)
+    assert score.laws is not None
+    for size in (1, 4, 9):
+        state = other.start()
+        laws = [state.law]
+        for at in range(0, len(data), size):
+            laws += state.push(data[at : at + size])
+        assert state.push(b"") == []
+        assert state.asked == score.asked
+        for place, (found, expected) in enumerate(zip(laws, whole, strict=True)):
+            torch.testing.assert_close(found.nats, expected.nats, rtol=0, atol=1e-4)
+            torch.testing.assert_close(found.nats, score.laws[place, :256], rtol=0, atol=1e-4)
+            assert found.mass == pytest.approx(expected.mass, abs=1e-4)
+            assert found.law == law
+            stops = torch.tensor(list(found.stops.values()), dtype=torch.float64)
+            assert float(stops.logsumexp(0)) == pytest.approx(found.stop)
+
+
+@torch.no_grad()
+def test_all_mass_is_that_of_all_sequences(shared: Path) -> None:
+    lm = ByteLM.from_pretrained(shared / "models" / "stories260K", law="all", horizon=9)
+    lm.model.double()
+    texts = ("Onc", "a  b", "x\n", "é")
+    plain = ByteLM(lm.model, lm.vocabulary, stops=lm.stops)
+    for score, own in zip(lm.score([*texts]), plain.score([*texts]), strict=True):
+        exact = math.log(sum(probability(lm, row) for row in covers(lm.vocabulary, score.data)))
+        assert score.mass == pytest.approx(exact, rel=1e-12, abs=1e-12)
+        assert score.mass >= own.mass
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "gemma"])
+def test_all_mass_of_other_models(tiny: Tiny, kind: str) -> None:
+    lm = ByteLM.from_pretrained(
+        tiny.model(kind, tokenizer="bytebpe")
+        if kind != "qwen2"
+        else tiny.model("llama", tokenizer="chat"),
+        law="all",
+    )
+    for text in ("the", "x  "):
+        score = lm.score(text)
+        exact = sum(probability(lm, row) for row in covers(lm.vocabulary, score.data))
+        assert math.exp(score.mass) == pytest.approx(exact, abs=1e-6)
+
+
+def probability(lm: ByteLM, row: list[int]) -> float:
+    """Of a sequence's tokens behind the token that begins texts."""
+    ids = torch.tensor([[*lm.context(None), *row]])
+    nats = lm.model(input_ids=ids).logits[0, :, : lm.vocabulary.size].double().log_softmax(dim=-1)
+    if lm.begin is None:
+        first = -math.log(lm.vocabulary.size)
+        return math.exp(first + float(nats[torch.arange(len(row) - 1), row[1:]].sum()))
+    return float(nats[torch.arange(len(row)), row].sum().exp())
+
+
+@pytest.fixture(scope="module")
+def single_bytes() -> ByteLM:
+    """A model whose tokens are the bytes, and one that ends texts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: at for at, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<end>"])
+    vocabulary = ByteVocabulary.from_tokenizer(tokenizer)
+    return ByteLM(build_model("gpt2", rows=260, length=24).double(), vocabulary, stops=[256])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("law", ["canonical", "all"])
+def test_a_model_of_bytes_is_left_as_it_is(single_bytes: ByteLM, law: str) -> None:
+    lm = ByteLM(single_bytes.model, single_bytes.vocabulary, stops=[256], law=law)
+    data = (
+        "It's a  dog,\n é!\0 and the text goes on beyond the model's length.".encode() + b"\xff\x80"
+    )
+    score = lm.score(data, context=[256], laws=True)
+    assert score.asked == len(data) + 1
+    assert score.laws is not None
+    ids = [256, *(single_bytes.tokens.order.ids[byte] for byte in data)]
+    for place in range(len(data) + 1):
+        row = torch.tensor([window([int(token) for token in ids[: place + 1]], 24)])
+        nats = lm.model(row).logits[0, -1, :257].log_softmax(dim=0)
+        expected = nats[[*lm.tokens.order.ids.tolist(), 256]]
+        torch.testing.assert_close(score.laws[place], expected, rtol=0, atol=1e-10)
+
+
+def test_nothing_before_a_text_makes_every_token_equally_likely(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("llama", tokenizer="bytebpe"))
+    law = lm.start([]).law
+    first = [spelled[:1] for token, spelled in enumerate(lm.vocabulary.tokens) if spelled]
+    normal = [one for one in first if one == b"t"]
+    ratio = math.exp(float(law.nats[ord("t")] - law.nats[0xFF]))
+    assert ratio == pytest.approx(len(normal) / first.count(b"\xff"), rel=0.2)
+    told = lm.next_byte("dog", context=[])
+    assert torch.isfinite(told.nats).all()
+    assert not torch.allclose(told.nats, lm.next_byte("dog").nats)
+
+
+def test_rows_that_only_pad_a_model_get_nothing(tiny: Tiny) -> None:
+    folder = tiny.model("llama", tokenizer="bytebpe", rows=512, tied=False)
+    lm = ByteLM.from_pretrained(folder)
+    before = lm.score("The dog", laws=True)
+    lm.model.lm_head.weight.data[lm.vocabulary.size :] *= 100
+    after = lm.score("The dog", laws=True)
+    torch.testing.assert_close(before.laws, after.laws)
+    assert before.mass == after.mass
+
+
+def test_a_model_that_reads_rows_says_what_it_says(tiny: Tiny) -> None:
+    import transformers
+
+    vocabulary = read_vocabulary(tiny.tokenizer("bytebpe"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BloomConfig(
+            vocab_size=vocabulary.size, hidden_size=16, n_layer=2, n_head=2, initializer_range=0.3
+        )
+        lm = ByteLM(transformers.BloomForCausalLM(config).eval(), vocabulary)
+    data = b"a dog"
+    score = lm.score(data, context=[5])
+    assert score.asked >= len(data)
+    one_pass = lm.score(data, context=[5], differentiable=True)
+    torch.testing.assert_close(score.nats, one_pass.nats.detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ForMaskedLM", "LMHeadModel", "Model"])
+def test_encoders_are_refused(tiny: Tiny, kind: str) -> None:
+    import transformers
+
+    config = build_config("bert", rows=420, hidden=16, layers=2, tied=True, length=32)
+    model = getattr(transformers, f"Bert{kind}")(config).eval()
+    vocabulary = read_vocabulary(tiny.tokenizer("bytebpe"))
+    with pytest.raises(UnsupportedError, match=r"is an encoder|has no head"):
+        ByteLM(model, vocabulary)
+    folder = tiny.copy(tiny.model("bert"))
+    model.save_pretrained(folder)
+    with pytest.raises(TokxferError, match=r"is an encoder|not a causal language model"):
+        ByteLM.from_pretrained(folder)
+
+
+def test_other_models_and_settings_are_refused(tiny: Tiny) -> None:
+    import transformers
+
+    vocabulary = read_vocabulary(tiny.tokenizer("bytebpe"))
+    model = build_model("llama", rows=vocabulary.size)
+    t5 = transformers.T5Config(
+        vocab_size=420, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+    )
+    with pytest.raises(UnsupportedError, match="encoder-decoder"):
+        ByteLM(transformers.T5ForConditionalGeneration(t5), vocabulary)
+    with pytest.raises(UnsupportedError, match="knows 300 ids, but its tokenizer has"):
+        ByteLM(build_model("llama", rows=300), vocabulary)
+    with pytest.raises(UsageError, match="is to end texts"):
+        ByteLM(model, vocabulary, stops=[0, vocabulary.size])
+    with pytest.raises(UsageError, match="'every' is not a law"):
+        ByteLM(model, vocabulary, law="every")
+    with pytest.raises(UsageError, match="horizon must be 0"):
+        ByteLM(model, vocabulary, horizon=-1)
+    lm = ByteLM(model, vocabulary)
+    for epsilon in (-0.1, 1.0, math.nan):
+        with pytest.raises(UsageError, match="Epsilon must be"):
+            lm.score("a", epsilon=epsilon)
+    with pytest.raises(UsageError, match="no text to score"):
+        lm.bits_per_byte(["", ""])
+
+
+def test_bits_are_counted_per_byte_as_given(lm: ByteLM) -> None:
+    texts = ["The dog", "é!"]
+    nats = sum(lm.score(text).total for text in texts)
+    assert lm.bits_per_byte(texts) == pytest.approx(-nats / math.log(2) / 10)
+    assert lm.bits_per_byte("é!") == pytest.approx(-lm.score("é!").total / math.log(2) / 3)
+
+
+def test_a_model_with_a_short_window_and_a_long_text(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(
+        tiny.model("gpt2", tokenizer="bytebpe", length=6), law="all", horizon=2
+    )
+    score = lm.score(" " * 30 + "\n\n  the end", epsilon=0.01)
+    assert torch.isfinite(score.nats).all()
+    assert (score.nats > -1e29).all()
