@@ -305,7 +305,7 @@ def test_a_bare_tokenizer_and_a_text_are_enough(
     told = {"min_count": 3, "epochs": 1, "unseen": "pieces", "train_text": ["text.jsonl"] * 2}
     assert told.items() <= report["options"].items()
     for matrix in report["rows"]:
-        assert report["rows"][matrix]["neighbours"] == report["chosen"][matrix]["seen"] > 10
+        assert report["rows"][matrix]["neighbours"] == report["chosen"][matrix]["seen"] > 3
     corpus = json_of(out, "tokxfer.json")["inputs"]["train_text"]
     assert corpus == TextCorpus.open([text, text]).to_dict()
     assert str(tmp_path) not in json.dumps(corpus)
@@ -327,7 +327,7 @@ def test_both_entries_give_the_same_rows(
     )  # fmt: skip
     left, right = (m.get_input_embeddings().weight for m in (written, model))
     assert torch.equal(left, right)
-    assert report.rows["tied"]["neighbours"] > 10
+    assert report.rows["tied"]["neighbours"] > 3
 
 
 @pytest.mark.parametrize(
