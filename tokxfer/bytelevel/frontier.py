@@ -135,10 +135,10 @@ class Frontier:
         return Node(node, token, self.offset, node.depth + 1, state)
 
     def _goes_on(self, node: Node, run: Run) -> bool:
-        if run.last - run.longer > FEW:
-            return True
-        ids = run.order.ids[run.longer : run.last].tolist()
-        return any(self.rule.follow(node.state, token) is not None for token in ids)
+        ids = run.order.ids[run.longer : run.last]
+        if len(ids) > FEW:
+            return bool(self.rule.allowed(node.state)[ids].any())
+        return any(self.rule.follow(node.state, token) is not None for token in ids.tolist())
 
 
 def shared(first: Node, second: Node) -> Node:

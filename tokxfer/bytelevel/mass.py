@@ -104,10 +104,10 @@ def going_on(
     """Log-shares of the tokens that go on with each byte, for live nodes given by their row."""
     device, size = logits.device, len(tokens.order.ids)
     states = [node.state for node in tree.nodes[start : start + len(logits)]]
-    allowed = torch.from_numpy(np.stack([tokens.allowed(state) for state in states])).to(device)
+    allowed = torch.from_numpy(np.stack([tokens.rule.allowed(state) for state in states]))
     ids = torch.from_numpy(tokens.order.ids).to(device)
     shares = (logits.index_select(1, ids).double() - whole[:, None]).exp()
-    shares = torch.where(allowed, shares, 0.0).flatten()
+    shares = torch.where(allowed.to(device).index_select(1, ids), shares, 0.0).flatten()
     taken, slots = [], []
     for slot, (row, live) in enumerate(entries):
         run = live.run

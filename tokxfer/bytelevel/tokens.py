@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,6 @@ from tokxfer.bytelevel.rules import Rule
 from tokxfer.bytelevel.runs import Run
 from tokxfer.shapes import Float, Int
 
-KEPT = 512  # masks
 DEEP = -80.0  # nats below the likeliest token at which single precision would give zeros
 
 Shares = npt.NDArray[np.floating]
@@ -42,8 +40,6 @@ class TokenShares:
         self.whole = Run(self.order, 0, len(self.order.ids))
         self.places: Int[np.ndarray, " ids"] = np.full(len(rule.tokens), -1)
         self.places[self.order.ids] = np.arange(len(self.order.ids))
-        self._others = np.flatnonzero(self.places < 0)
-        self.allowed = lru_cache(KEPT)(self._allowed)
 
     def of(
         self, logits: Float[torch.Tensor, " ids"], state: Hashable
@@ -52,23 +48,13 @@ class TokenShares:
 
         In the precision of the logits, but in double where single would lose what is unlikely.
         """
-        row = logits.to(torch.promote_types(logits.dtype, torch.float32)).numpy()
-        shares = row.take(self.order.ids)
-        top = row.max()
-        if shares.min() - top < DEEP:
-            shares = shares.astype(np.float64)
-        shares -= top
-        np.exp(shares, out=shares)
-        others = np.exp(row.take(self._others).astype(np.float64) - top)
-        whole = shares.sum(dtype=np.float64) + others.sum()
-        shares *= self.allowed(state)
-        shares /= whole
-        stops = np.exp(row.take(self._stops).astype(np.float64) - top) / whole
-        return shares, stops * self.rule.ends(state)
-
-    def _allowed(self, state: Hashable) -> npt.NDArray[np.bool_]:
-        found: npt.NDArray[np.bool_] = self.rule.allowed(state)[self.order.ids]
-        return found
+        row = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        least, most = torch.aminmax(row)
+        if least - most < DEEP:
+            row = row.double()
+        shares = row.softmax(dim=0).numpy()
+        stops = shares.take(self._stops).astype(np.float64) * self.rule.ends(state)
+        return (shares * self.rule.allowed(state)).take(self.order.ids), stops
 
     def going_on(self, shares: Shares, run: Run) -> Float[np.ndarray, " branches"]:
         """The share of a run's tokens with each next byte, of those that have one."""
@@ -83,6 +69,6 @@ class TokenShares:
         """Whether a run has tokens that may follow, by next byte [branches]."""
         if run.longer == run.last:
             return np.zeros(0, dtype=bool)
-        allowed = self.allowed(state)[run.longer : run.last]
+        allowed = self.rule.allowed(state)[self.order.ids[run.longer : run.last]]
         found: npt.NDArray[np.bool_] = np.logical_or.reduceat(allowed, run.starts - run.longer)
         return found

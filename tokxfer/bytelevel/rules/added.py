@@ -22,7 +22,7 @@ from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
 
-KEPT = 1024
+KEPT = 2**26  # bytes of masks of each kind
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,13 @@ class AddedRule:
         self._order = ByteOrder(inner.tokens)
         search = re.compile(b"|".join(map(re.escape, sorted(self._whole))))
         self._free: Mask = np.array([not search.search(token) for token in inner.tokens])
-        self._masks = lru_cache(KEPT)(self._unspelled)
+        kept = max(64, KEPT // max(1, len(self.tokens)))
+        self._masks = lru_cache(kept)(self._mask)
+        self._unspelled = lru_cache(kept)(self._unspelled_behind)
 
     def allowed(self, state: Hashable) -> Mask:
         """Whether each id [ids] may follow."""
-        assert isinstance(state, State)
-        found = self.inner.allowed(state.inner) & self._masks(state.begun)
-        for token in self.added:
-            found[token] = self.follow(state, token) is not None
-        return found
+        return self._masks(state)
 
     def follow(self, state: Hashable, token: int) -> State | None:
         """The state behind a token; None if it may not follow."""
@@ -75,7 +73,7 @@ class AddedRule:
                 return None
             return State(self.inner.start, frozenset(going | ({spelled} & self._beginnings)))
         inner = self.inner.follow(state.inner, token)
-        if inner is None or not self._masks(state.begun)[token]:
+        if inner is None or not self._unspelled(state.begun)[token]:
             return None
         begun = self._scanned(state.begun, self.tokens[token]) or set()
         fresh = {self.tokens[token][at:] for at in range(len(self.tokens[token]))}
@@ -100,7 +98,15 @@ class AddedRule:
                 going.add(beginning + spelled)
         return going
 
-    def _unspelled(self, begun: frozenset[bytes]) -> Mask:
+    def _mask(self, state: Hashable) -> Mask:
+        assert isinstance(state, State)
+        found: Mask = self.inner.allowed(state.inner) & self._unspelled(state.begun)
+        for token in self.added:
+            found[token] = self.follow(state, token) is not None
+        found.setflags(write=False)
+        return found
+
+    def _unspelled_behind(self, begun: frozenset[bytes]) -> Mask:
         """Whether each id [ids] completes no added token that was begun, and spells none."""
         found = self._free.copy()
         for beginning in begun:

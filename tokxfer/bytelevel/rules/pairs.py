@@ -36,6 +36,8 @@ class PairRule:
         made = derivations
         used_up = consumption(made, made.left)  # of a token's left part, by its last merge
         self.positions, ends = forest_order(made.left, used_up)
+        self._by_position = np.argsort(self.positions)
+        self._unreachable: Mask = ~made.reachable
         self._right_used_up = consumption(made, made.right)
         turn = np.arange(len(table.left))
         known = made.reachable[table.left] & made.reachable[table.right]
@@ -53,12 +55,10 @@ class PairRule:
 
         Ids that no text becomes are forbidden, too.
         """
+        found = self._unreachable.copy()
         starts, stops = self._runs(token)
-        size = len(self.positions)
-        covered = np.bincount(starts, minlength=size + 1)
-        covered -= np.bincount(stops, minlength=size + 1)
-        inside = np.cumsum(covered[:size]) > 0
-        found: Mask = inside[self.positions] | ~self.derivations.reachable
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            found[self._by_position[start:stop]] = True
         return found
 
     def joins(self, left: int, right: Int[np.ndarray, " right"]) -> Mask:
