@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from tokxfer.bytelevel.context import CachedContext
 from tokxfer.bytelevel.frontier import Node
 from tokxfer.bytelevel.law import ByteLaw
 from tokxfer.bytelevel.stream import Stream
-from tokxfer.bytelevel.treemodel import ROOT, TreeModel
+from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
+from tokxfer.bytelevel.windows import WindowedTree
 
 LOGITS = 1 << 25  # bytes of logits that exist at once
 BLOCK = 256  # bytes of known text that are gone through at once
@@ -17,12 +19,15 @@ BLOCK = 256  # bytes of known text that are gone through at once
 
 @torch.no_grad()
 def read(model: TreeModel, context: Sequence[int], ids: int) -> tuple[int, torch.Tensor]:
-    """Read a context; its last node's number, and the answer there [ids].
+    """Read a context, as far as no cache holds it; its last node's number, and the answer there.
 
-    Behind an empty context every token is equally likely.
+    The answer is [ids]. Behind an empty context every token is equally likely.
     """
-    number, logits = ROOT, torch.zeros(1, ids)
-    for start in range(0, len(context), BLOCK):
+    number, logits, known = ROOT, torch.zeros(1, ids), 0
+    if isinstance(context, CachedContext) and isinstance(model, AttentionTree | WindowedTree):
+        known = model.adopt(context[: context.read], context.cache)
+        number = known - 1 if known else ROOT
+    for start in range(known, len(context), BLOCK):
         part = context[start : start + BLOCK]
         first = model.size
         parents = [number, *range(first, first + len(part) - 1)]

@@ -9,6 +9,50 @@ from typing import Any
 from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary
 
+
+
+class CachedContext(list[int]):
+    """Token ids that a model has read already, with the keys and values that it kept of them.
+
+    Args:
+        ids: Ids of one sequence.
+        cache: What the model gave as `past_key_values`, of the first ids or of all. It is not
+            changed. A model that is read in rows, or keeps only a window, reads the ids again.
+
+    Attributes:
+        read: Of how many ids there are keys and values in all layers; the last is always read.
+
+    Raises:
+        UsageError: The cache is none of transformers, not of one sequence, or of more ids than
+            there are.
+    """
+
+    def __init__(self, ids: Sequence[int], cache: Any) -> None:
+        super().__init__(ids)
+        layers = getattr(cache, "layers", None)
+        if layers is None:
+            raise UsageError(
+                f"A {type(cache).__name__} is no cache of keys and values.",
+                "Give what a model of transformers returns as past_key_values.",
+            )
+        kept = [getattr(layer, "keys", None) for layer in layers]
+        sizes = [(0, 0) if keys is None else (keys.shape[0], keys.shape[-2]) for keys in kept]
+        rows, longest = (max(column, default=0) for column in zip(*sizes, strict=True))
+        if rows > 1:
+            raise UsageError(
+                f"The cache is of {rows} sequences.", "Take that of the one that goes on."
+            )
+        filled = cache.get_seq_length() if longest else 0
+        if filled > len(self):
+            raise UsageError(
+                f"The cache is of {filled} tokens, the context of {len(self)}.",
+                "Give all the ids that the cache was filled with.",
+            )
+        self.cache = cache
+        whole = len(set(sizes)) == 1 and filled <= longest
+        self.read = max(0, min(filled, len(self) - 1)) if whole else 0
+
+
 Context = Sequence[int] | Sequence[Mapping[str, str]] | str | None
 
 
@@ -21,7 +65,7 @@ def context_ids(
     """The ids of a context.
 
     Args:
-        context: Ids as they are; text, which is encoded behind the token that begins texts; chat
+        context: Ids as they are, with their cache or without; text, which is encoded behind the token that begins texts; chat
             messages, which the model's template puts into ids; None for the token that begins
             texts, or nothing where a model has none.
         vocabulary: The model's.
@@ -53,7 +97,7 @@ def context_ids(
                 f"The context holds id {token}, but the tokenizer's end at {vocabulary.size - 1}.",
                 "Take ids of the model's own tokenizer.",
             )
-    return ids
+    return context if isinstance(context, CachedContext) else ids
 
 
 def chat_ids(messages: Any, tokenizer: Callable[[], Any] | None) -> list[int]:

@@ -99,8 +99,18 @@ class ByteModel:
         return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
 
     def context(self, context: Context) -> list[int]:
-        """The ids of a context: see `next_byte`."""
-        return context_ids(context, self.vocabulary, self.begin, self._tokenizer)
+        """The ids of a context: see `next_byte`.
+
+        Raises:
+            UsageError: It is no context, or longer than the model.
+        """
+        ids = context_ids(context, self.vocabulary, self.begin, self._tokenizer)
+        if self.length is not None and len(ids) > self.length:
+            raise UsageError(
+                f"The context has {len(ids):,} tokens, but the model takes {self.length:,}.",
+                "Shorten it, or give it as the beginning of the text, which is read in windows.",
+            )
+        return ids
 
     def tree(self, *, windowed: bool = True) -> TreeModel:
         """A new, empty tree of the model; a windowed one takes one text of any length."""

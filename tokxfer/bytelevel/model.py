@@ -109,7 +109,8 @@ class ByteLM(ByteModel):
 
         Args:
             text: What was written so far. Bytes are taken as tokens spell them.
-            context: What stands before it: ids, text, chat messages; None begins a text.
+            context: What stands before it: ids, ids that were read already (`CachedContext`), text,
+                chat messages; None begins a text.
             epsilon: Token sequences with at most this part of the mass are not followed further,
                 which the bounds of the law then say.
 

@@ -130,6 +130,26 @@ class AttentionTree:
             return answers(self.model, told)[0, :, : self.ids]
         return answers(self.model, told, asked)[0, :, : self.ids]
 
+    def adopt(self, tokens: Sequence[int], cache: Any) -> int:
+        """Begin with a sequence that was read already.
+
+        Args:
+            tokens: Its tokens; they become the first nodes of an empty tree.
+            cache: Their keys and values, as transformers keeps them; perhaps those of more.
+
+        Returns:
+            How many were taken: all.
+        """
+        size = len(tokens)
+        if not size:
+            return 0
+        for number, layer in enumerate(cache.layers):
+            keys, values = layer.keys[..., :size, :], layer.values[..., :size, :]
+            self._cache.update(keys.to(self.model.device), values.to(self.model.device), number)
+        self._nodes[size - 1] = Cached(None, size - 1, size - 1, np.arange(size))
+        self.size = self._cached = size
+        return size
+
     def keep(self, nodes: Iterable[int]) -> None:
         """Forget the rest: see `TreeModel`."""
         self._nodes = {node: self._nodes[node] for node in nodes}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from tokxfer.bytelevel.treemodel import ROOT, TreeModel
+from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
 from tokxfer.shapes import Float
 
 PART = 256  # tokens that are read at once
@@ -70,6 +71,22 @@ class WindowedTree:
             if at in wanted:
                 answered.append(self._read[place, window] - self._tree.size)
         return self._answers(before, reading, answered)
+
+    def adopt(self, tokens: Sequence[int], cache: Any) -> int:
+        """Begin with a sequence that was read already: see `AttentionTree`.
+
+        Nothing is taken where rows are read from their beginning.
+        """
+        if not isinstance(self._tree, AttentionTree) or not self._tree.adopt(tokens, cache):
+            return 0
+        place: Place | None = None
+        for depth, token in enumerate(tokens, start=1):
+            place = Place(place, token, depth)
+        assert place is not None
+        self.size = len(tokens)
+        self._places[self.size - 1] = place
+        self._read[place, 0] = self.size - 1
+        return self.size
 
     def keep(self, nodes: Iterable[int]) -> None:
         """Forget the rest: see `TreeModel`."""
