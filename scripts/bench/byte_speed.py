@@ -29,7 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import peers
-from byte_speed_runs import Contest, Lap
+from byte_speed_runs import Contest, Lap, overhead
 from tables import markdown_table, replace_block
 
 from tokxfer.bytelevel import ByteLM
@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
                 laps[name]["genlm-bytes"] = genlm(where, text, options, number == 0)
         rounds += [laps] if number else []
         print(f"round {number} of {options.rounds} is done", file=sys.stderr, flush=True)
+    whole = "\n".join(read_documents(options.text, 4)).encode()
     document = {
         "schema_version": 1,
         "command": shlex.join(
@@ -76,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
             {name: {who: lap.to_dict() for who, lap in laps.items()} for name, laps in one.items()}
             for one in rounds
         ],
+        "overhead": overhead(contests["GPT-2's shape, random"].lm, whole[: 20 * len(text)]),
         "environment": environment().to_dict(),
     }
     page = written(document)
@@ -151,6 +153,7 @@ def written(document: Figures) -> str:
         f"{around['tokxfer']}, torch {around['packages']['torch']}, transformers "
         f"{around['packages']['transformers']}, {peers.GENLM}; {around['platform']}."
     ]
+    parts += [overhead_line(document["overhead"])]
     for name in document["rounds"][0]:
         rounds = [one[name] for one in document["rounds"]]
         rows = [row(who, rounds) for who in rounds[0]]
@@ -161,6 +164,17 @@ def written(document: Figures) -> str:
             ),
         ]
     return "\n\n".join(parts)
+
+
+def overhead_line(found: dict[str, float]) -> str:
+    """What a head costs beside the model: at once, and byte after byte as a text grows."""
+    score, *streamed = found.values()
+    last = list(found)[-1].removeprefix("stream at ")
+    return (
+        f"Outside the model, with GPT-2's vocabulary, a head takes {score:.2f} ms in `score`; in "
+        f"`stream` {statistics.median(streamed):.2f} ms, in the last part before {last} "
+        f"{streamed[-1]:.2f} ms."
+    )
 
 
 def row(who: str, rounds: list[Figures]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -100,7 +100,7 @@ class Contest:
         """Byte after byte, the law looked at behind each."""
         state = self.lm.start(epsilon=epsilon)
         for byte in self.text:
-            state.push(bytes([byte]))
+            assert len(state.push(bytes([byte]))[-1].nats) == 256
         return state.asked
 
     def generate(self) -> None:
@@ -120,6 +120,49 @@ class Contest:
             fed = [min(int(np.searchsorted(sums, source.random() * sums[-1])), len(shares) - 1)]
             size += len(self.lm.vocabulary.tokens[fed[0]])
             cache = out.past_key_values
+
+
+class Table:
+    """A tree that answers at once, whatever is asked: rows of a table, so that nothing is copied.
+
+    Args:
+        ids: Of the tokenizer.
+        rows: Answers; as many may be asked for at once.
+    """
+
+    def __init__(self, ids: int, rows: int = 512) -> None:
+        self.size = 0
+        self._logits = torch.randn(2 * rows, ids, generator=torch.Generator().manual_seed(0))
+
+    def extend(
+        self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """Put nodes into the tree: see `TreeModel`."""
+        first = self.size % (len(self._logits) // 2)
+        self.size += len(tokens)
+        return self._logits[first : first + len(tokens if asked is None else asked)]
+
+    def keep(self, nodes: Iterable[int]) -> None:
+        """Forget the rest: there is nothing."""
+
+
+def overhead(lm: ByteLM, text: bytes, part: int = 500) -> dict[str, float]:
+    """Milliseconds a head outside the model: at a text's beginning, and far behind it."""
+    tree = Table(lm.vocabulary.size)
+    alone = ByteLM(None, lm.vocabulary, stops=lm.stops, trees=lambda: tree)
+    alone.score(text[:part], laws=True)  # warms up
+    started = time.perf_counter()
+    heads = alone.score(text[:part], laws=True).asked
+    found = {"score": time.perf_counter() - started}
+    found["score"] *= 1000 / heads
+    state = alone.start()
+    for at in range(0, len(text) // part * part, part):
+        before, started = state.asked, time.perf_counter()
+        for byte in text[at : at + part]:
+            assert len(state.push(bytes([byte]))[-1].nats) == 256
+        spent = (time.perf_counter() - started) * 1000 / (state.asked - before)
+        found[f"stream at {at + part:,} bytes"] = spent
+    return found
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def test_guessed_ends_are_shared_by_all_stops() -> None:
 def test_the_public_law_has_every_number() -> None:
     joint = nothing()
     joint[[65, 66, STOP]] = np.log([0.5, 0.2, 0.1])
-    told = NextByte.of(ByteLaw(joint, mass=-2.0, stops=np.log([0.1])), "canonical", [7])
+    told = NextByte(ByteLaw(joint, mass=-2.0, stops=np.log([0.1])), "canonical", [7])
     assert told.nats.exp()[[65, 66]].tolist() == pytest.approx([0.625, 0.25])
     assert np.exp(told.stop) == pytest.approx(0.125)
     assert told.stops == {7: told.stop}

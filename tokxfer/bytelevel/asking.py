@@ -13,7 +13,7 @@ from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
 from tokxfer.bytelevel.windows import WindowedTree
 
-LOGITS = 1 << 25  # bytes of logits that exist at once
+LOGITS = 1 << 27  # bytes of logits that exist at once
 BLOCK = 256  # bytes of known text that are gone through at once
 
 

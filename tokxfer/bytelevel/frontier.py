@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from tokxfer.bytelevel.rules import Rule
 from tokxfer.bytelevel.runs import Run
 
-FEW = 8  # tokens of a run that are asked one by one whether any may follow
 FOLDED = 64  # tokens that all live nodes share and that become mere numbers at once
 
 
@@ -136,9 +135,7 @@ class Frontier:
 
     def _goes_on(self, node: Node, run: Run) -> bool:
         ids = run.order.ids[run.longer : run.last]
-        if len(ids) > FEW:
-            return bool(self.rule.allowed(node.state)[ids].any())
-        return any(self.rule.follow(node.state, token) is not None for token in ids.tolist())
+        return bool(self.rule.allowed(node.state)[ids].any())
 
 
 def shared(first: Node, second: Node) -> Node:

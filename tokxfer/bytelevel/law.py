@@ -41,7 +41,7 @@ class ByteLaw:
     @cached_property
     def nats(self) -> Float[np.ndarray, " outcomes"]:
         """Log-probabilities, normalised over the outcomes; −1e30 for what cannot come."""
-        return self._normalised(np.logaddexp(self.joint, self.guessed))
+        return self._normalised(self._together)
 
     @cached_property
     def stop_nats(self) -> Float[np.ndarray, " stops"]:
@@ -54,15 +54,20 @@ class ByteLaw:
         """Between which the log-probabilities lie, whatever the nodes not asked would answer."""
         lost = np.logaddexp.reduce(self.guessed)
         most = np.logaddexp(self.joint, lost)
-        most[np.isneginf(np.logaddexp(self.joint, self.guessed))] = -np.inf
+        most[np.isneginf(self._together)] = -np.inf
         return self._normalised(self.joint), self._normalised(most)
 
     @cached_property
+    def _together(self) -> Float[np.ndarray, " outcomes"]:
+        found: Float[np.ndarray, " outcomes"] = np.logaddexp(self.joint, self.guessed)
+        return found
+
+    @cached_property
     def _whole(self) -> float:
-        return float(np.logaddexp.reduce(np.logaddexp(self.joint, self.guessed)))
+        return float(np.logaddexp.reduce(self._together))
 
     def _normalised(self, masses: Float[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
-        if np.isneginf(self._whole):
+        if self._whole == -np.inf:
             return np.full(len(masses), IMPOSSIBLE)
         found: Float[np.ndarray, " some"] = np.maximum(masses - self._whole, IMPOSSIBLE)
         return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
 from tokxfer.bytelevel.law import IMPOSSIBLE, STOP, ByteLaw
@@ -17,43 +19,54 @@ class NextByte:
     """The law of the next byte, normalised over the 256 bytes and the end of the text.
 
     Attributes:
-        nats: [256] log-probabilities by byte value; −1e30 for what cannot come.
-        stop: That of the end of the text, all stop tokens together.
+        found: What the stream of the text says.
         law: The law's name: canonical or all.
-        mass: Log-mass of the text so far: of the token sequences that cover it.
-        missing: Log of what that mass may be larger by, −inf where all nodes were asked.
-        lower, upper: [257] bounds of the log-probabilities, the stop's last.
-        stops: Each stop token's log-probability by id.
+        stop_ids: The tokens that end a text.
     """
 
-    nats: Float[torch.Tensor, " 256"]
-    stop: float
+    found: ByteLaw = field(repr=False)
     law: str
-    mass: float
-    missing: float
-    lower: Float[torch.Tensor, " 257"] = field(repr=False)
-    upper: Float[torch.Tensor, " 257"] = field(repr=False)
-    stops: dict[int, float] = field(default_factory=dict, repr=False)
+    stop_ids: list[int] = field(repr=False)
 
-    @classmethod
-    def of(cls, found: ByteLaw, law: str, stops: list[int]) -> NextByte:
-        """From what a stream says."""
-        nats, (lower, upper) = torch.from_numpy(found.nats), map(torch.from_numpy, found.bounds)
-        return cls(
-            nats=nats[:STOP],
-            stop=float(nats[STOP]),
-            law=law,
-            mass=found.mass,
-            missing=found.missing,
-            lower=lower,
-            upper=upper,
-            stops=dict(zip(stops, found.stop_nats.tolist(), strict=True)),
-        )
+    @cached_property
+    def nats(self) -> Float[torch.Tensor, " 256"]:
+        """[256] log-probabilities by byte value; −1e30 for what cannot come."""
+        return torch.from_numpy(self.found.nats)[:STOP]
+
+    @cached_property
+    def stop(self) -> float:
+        """That of the end of the text, all stop tokens together."""
+        return float(self.found.nats[STOP])
+
+    @property
+    def stops(self) -> dict[int, float]:
+        """Each stop token's log-probability by id."""
+        return dict(zip(self.stop_ids, self.found.stop_nats.tolist(), strict=True))
+
+    @property
+    def mass(self) -> float:
+        """Log-mass of the text so far: of the token sequences that cover it."""
+        return self.found.mass
+
+    @property
+    def missing(self) -> float:
+        """Log of what that mass may be larger by, −inf where all nodes were asked."""
+        return self.found.missing
+
+    @cached_property
+    def lower(self) -> Float[torch.Tensor, " 257"]:
+        """[257] lower bounds of the log-probabilities, the stop's last."""
+        return torch.from_numpy(self.found.bounds[0])
+
+    @cached_property
+    def upper(self) -> Float[torch.Tensor, " 257"]:
+        """[257] upper bounds of them."""
+        return torch.from_numpy(self.found.bounds[1])
 
     @property
     def exact(self) -> bool:
         """Whether nothing was left out, so that the bounds meet."""
-        return torch.equal(self.lower, self.upper)
+        return bool(np.isneginf(self.found.guessed).all())
 
     def top(self, count: int = 5) -> list[tuple[bytes, float]]:
         """The likeliest bytes with their probabilities."""

@@ -39,4 +39,4 @@ class ByteState:
         ]
 
     def _public(self, law: ByteLaw) -> NextByte:
-        return NextByte.of(law, self._lm.law, self._lm.stops)
+        return NextByte(law, self._lm.law, self._lm.stops)

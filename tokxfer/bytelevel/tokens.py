@@ -13,7 +13,7 @@ from tokxfer.bytelevel.rules import Rule
 from tokxfer.bytelevel.runs import Run
 from tokxfer.shapes import Float, Int
 
-DEEP = -80.0  # nats below the likeliest token at which single precision would give zeros
+SMALL = 1e-35  # shares of which single precision has no equal
 
 Shares = npt.NDArray[np.floating]
 
@@ -49,20 +49,19 @@ class TokenShares:
         In the precision of the logits, but in double where single would lose what is unlikely.
         """
         row = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        least, most = torch.aminmax(row)
-        if least - most < DEEP:
-            row = row.double()
         shares = row.softmax(dim=0).numpy()
-        stops = shares.take(self._stops).astype(np.float64) * self.rule.ends(state)
-        return (shares * self.rule.allowed(state)).take(self.order.ids), stops
+        if shares.min() < SMALL:
+            shares = row.double().softmax(dim=0).numpy()
+        stops = shares[self._stops].astype(np.float64) * self.rule.ends(state)
+        shares *= self.rule.allowed(state)
+        return shares.take(self.order.ids), stops
 
     def going_on(self, shares: Shares, run: Run) -> Float[np.ndarray, " branches"]:
         """The share of a run's tokens with each next byte, of those that have one."""
         if run.longer == run.last:
             return np.zeros(0)
-        found: Float[np.ndarray, " branches"] = np.add.reduceat(
-            shares[run.longer : run.last], run.starts - run.longer, dtype=np.float64
-        )
+        longer = shares[run.longer : run.last].astype(np.float64)  # reduceat casts far slower
+        found: Float[np.ndarray, " branches"] = np.add.reduceat(longer, run.starts - run.longer)
         return found
 
     def possible(self, state: Hashable, run: Run) -> npt.NDArray[np.bool_]:

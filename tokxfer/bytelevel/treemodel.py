@@ -101,6 +101,7 @@ class AttentionTree:
         from transformers import DynamicCache
 
         self.model, self.ids, self.size = model, ids, 0
+        self._device, self._dtype = model.device, model.dtype
         self._cache = DynamicCache()
         self._cached = 0
         self._nodes: dict[int, Cached] = {}  # those that may be extended
@@ -116,10 +117,9 @@ class AttentionTree:
             new.append(Cached(before, at, before.depth + 1 if before else 0))
             self._nodes[self.size] = new[-1]
             self.size += 1
-        device = self.model.device
         told: dict[str, Any] = {
-            "input_ids": torch.tensor([tokens], device=device),
-            "position_ids": torch.tensor([[node.depth for node in new]], device=device),
+            "input_ids": torch.tensor([tokens], device=self._device),
+            "position_ids": torch.tensor([[node.depth for node in new]], device=self._device),
             "past_key_values": self._cache,
             "use_cache": True,
         }
@@ -145,7 +145,7 @@ class AttentionTree:
             return 0
         for number, layer in enumerate(cache.layers):
             keys, values = layer.keys[..., :size, :], layer.values[..., :size, :]
-            self._cache.update(keys.to(self.model.device), values.to(self.model.device), number)
+            self._cache.update(keys.to(self._device), values.to(self._device), number)
         self._nodes[size - 1] = Cached(None, size - 1, size - 1, np.arange(size))
         self.size = self._cached = size
         return size
@@ -159,7 +159,7 @@ class AttentionTree:
         kept = np.flatnonzero(needed)
         if self._cached - len(kept) <= SLACK:
             return
-        places = torch.from_numpy(kept).to(self.model.device)
+        places = torch.from_numpy(kept).to(self._device)
         for layer in self._cache.layers:
             layer.keys = layer.keys.index_select(-2, places)
             layer.values = layer.values.index_select(-2, places)
@@ -173,7 +173,7 @@ class AttentionTree:
         from transformers import DynamicCache
 
         found = DynamicCache()
-        places = torch.from_numpy(self._nodes[node].places[:size]).to(self.model.device)
+        places = torch.from_numpy(self._nodes[node].places[:size]).to(self._device)
         for number, layer in enumerate(self._cache.layers):
             found.update(
                 layer.keys.index_select(-2, places), layer.values.index_select(-2, places), number
@@ -189,7 +189,7 @@ class AttentionTree:
 
     def _mask(self, nodes: Sequence[Cached], window: int | None) -> torch.Tensor:
         """[1, 1, nodes, cached + nodes]: 0 where a node may look, the least number elsewhere."""
-        dtype, device = self.model.dtype, self.model.device
+        dtype, device = self._dtype, self._device
         hidden = np.ones((len(nodes), self._cached + len(nodes)), dtype=bool)
         for row, node in enumerate(nodes):
             hidden[row, node.places[-(window or 0) :]] = False

@@ -127,7 +127,7 @@ class WindowedTree:
             part = slice(start, start + PART)
             logits = self._tree.extend(parents[part], tokens[part], asked=here or [0])
             found.append(logits[: len(here)])
-        return torch.cat(found)
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _forget_before(self, depth: int) -> None:
         """Let go of tokens that no window will read again."""

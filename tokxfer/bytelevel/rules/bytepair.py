@@ -16,7 +16,7 @@ from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
 from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, OTHER, Wholes
 from tokxfer.shapes import Int
 
-KEPT = 2**26  # bytes of masks of each kind
+KEPT = 2**21  # bytes of masks of each kind
 DEEP = 4  # tokens ahead that are looked at where a pre-token must go on
 
 
@@ -209,17 +209,17 @@ class BytePairRule:
         found: Mask = np.zeros(len(self.tokens), dtype=bool)
         joins = ~self._forbidden(state.last)
         for way in state.ways:
-            split, inside = self._finished(way).split, joins & (way.place != ALONE)
-            here = self._alive(split, False) & inside
+            split, inside = self._finished(way).split, way.place != ALONE
+            here = self._alive(split, False) & joins if inside else np.zeros_like(joins)
             if not self.wholes.spelled(way.place):
                 here |= self._alive(split, True)
             within = self._inside.behind(way.rest)
             if len(within):
-                here[within] = inside[within] & self._going_on(way.split, way.rest, way.begins)
+                goes_on = self._going_on(way.split, way.rest, way.begins)
+                here[within] = joins[within] & goes_on & inside
             found |= here
         for token in {t for way in state.ways for t in self.wholes.spelling(way.place)}:
             found[token] = self.follow(state, token) is not None
-        found &= self._usable
         found.setflags(write=False)
         return found
 
