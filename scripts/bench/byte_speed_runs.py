@@ -138,6 +138,7 @@ class Table:
         self, parents: Sequence[int], tokens: Sequence[int], asked: Sequence[int] | None = None
     ) -> torch.Tensor:
         """Put nodes into the tree: see `TreeModel`."""
+        assert len(parents) == len(tokens)
         first = self.size % (len(self._logits) // 2)
         self.size += len(tokens)
         return self._logits[first : first + len(tokens if asked is None else asked)]

@@ -15,6 +15,7 @@ from tests.tiny import Tiny, build_model
 from tokxfer.bytelevel import ByteLM, CachedContext
 from tokxfer.errors import UsageError
 
+
 def lm_of(tiny: Tiny, kind: str, length: int = 64) -> ByteLM:
     from tokxfer.vocabulary import read_vocabulary
 

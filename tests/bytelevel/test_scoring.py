@@ -137,7 +137,7 @@ def test_gradients_need_a_context(lm: ByteLM) -> None:
 
 
 def test_texts_share_a_tree_as_far_as_there_is_room() -> None:
-    assert list(together([100, 0, 30, 30, 300, 90], None, 1)) == [[1, 2, 3], [5, 0], [4]]
+    assert list(together([200, 0, 60, 60, 600, 180], None, 1)) == [[1, 2, 3], [5, 0], [4]]
     assert list(together([10, 10, 10, 40], 25, 5)) == [[0, 1], [2], [3]]
     assert list(together([10, 20], 8, 20)) == [[0], [1]]
     assert list(together([], None, 0)) == []

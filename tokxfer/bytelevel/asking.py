@@ -14,7 +14,7 @@ from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
 from tokxfer.bytelevel.windows import WindowedTree
 
 LOGITS = 1 << 27  # bytes of logits that exist at once
-BLOCK = 256  # bytes of known text that are gone through at once
+BLOCK = 512  # bytes of known text that are gone through at once
 
 
 @torch.no_grad()

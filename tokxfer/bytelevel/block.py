@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -13,11 +14,17 @@ from tokxfer.shapes import Float
 
 @dataclass(slots=True)
 class Entry:
-    """A live node at one place, and what it gives to each next byte once it is asked."""
+    """A live node at one place, and what it gives to each next byte once it is asked.
+
+    Attributes:
+        live: The node, and the tokens that go on from it.
+        sums: The share of these by next byte; None before the node is asked.
+        nats: Log of the share of them all.
+    """
 
     live: Live
     sums: Float[np.ndarray, " branches"] | None = None
-    total: float = 0.0
+    nats: float = -math.inf
 
 
 @dataclass(slots=True)

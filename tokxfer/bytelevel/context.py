@@ -10,7 +10,6 @@ from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary
 
 
-
 class CachedContext(list[int]):
     """Token ids that a model has read already, with the keys and values that it kept of them.
 
@@ -65,9 +64,9 @@ def context_ids(
     """The ids of a context.
 
     Args:
-        context: Ids as they are, with their cache or without; text, which is encoded behind the token that begins texts; chat
-            messages, which the model's template puts into ids; None for the token that begins
-            texts, or nothing where a model has none.
+        context: Ids as they are, with their cache or without; text, which is encoded behind the
+            token that begins texts; chat messages, which the model's template puts into ids; None
+            for the token that begins texts, or nothing where a model has none.
         vocabulary: The model's.
         begin: The token that begins texts.
         tokenizer: Loads the transformers tokenizer, which knows the chat template.

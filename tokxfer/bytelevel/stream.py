@@ -10,15 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from tokxfer.bytelevel.block import Block, Entry
-from tokxfer.bytelevel.frontier import Frontier, Node
-from tokxfer.bytelevel.law import STOP, ByteLaw, nothing
+from tokxfer.bytelevel.frontier import Frontier, Live, Node
+from tokxfer.bytelevel.law import OUTCOMES, STOP, ByteLaw
 from tokxfer.bytelevel.tokens import Shares, TokenShares
-from tokxfer.shapes import Float
+from tokxfer.shapes import Float, Int
+
+
+class Part(NamedTuple):
+    """What a node that was asked gives at one place: its log-weight, and shares by next byte."""
+
+    place: int
+    weight: float
+    live: Live
+    sums: Float[np.ndarray, " branches"]
 
 
 @dataclass(slots=True)
@@ -86,7 +96,7 @@ class Stream:
             trunk = block.trunk(self._heads)
             if trunk:
                 return trunk
-        known = [self._mass(place) for place in range(len(block.places))]
+        known = self._masses()
         return [
             node
             for node, last in block.until.items()
@@ -115,7 +125,7 @@ class Stream:
 
     def finish(self) -> list[ByteLaw]:
         """The laws behind each byte of the block; what no longer matters is forgotten."""
-        laws = [self._law(place) for place in range(len(self._block.places))]
+        laws = self._laws()
         alive = self._block.alive_at_end(self._heads)
         self._heads = {node: self._heads[node] for node in alive if node in self._heads}
         self._weights = {node: self._weights[node] for node in alive if node in self._weights}
@@ -148,37 +158,69 @@ class Stream:
 
     def _sum(self, entry: Entry, head: Head) -> None:
         entry.sums = self.tokens.going_on(head.shares, entry.live.run)
-        entry.total = float(entry.sums.sum())
+        whole = float(entry.sums.sum())
+        entry.nats = math.log(whole) if whole > 0 else -math.inf
 
-    def _mass(self, place: int) -> float:
-        """Log-mass of the text at a place, as far as it is known."""
-        parts = [self._weights.get(node, -math.inf) for node in self._block.ending[place]]
-        for entry in self._block.places[place]:
-            if entry.live.run.depth and entry.total > 0:
-                parts.append(self._weights[entry.live.node] + math.log(entry.total))
-        return log_sum(parts)
+    def _masses(self) -> list[float]:
+        """Log-mass of the text at every place, as far as it is known."""
+        weights, places, nats = self._weights, list[int](), list[float]()
+        for place, ending in enumerate(self._block.ending):
+            for node in ending:
+                places.append(place)
+                nats.append(weights.get(node, -math.inf))
+        for place, entries in enumerate(self._block.places):
+            for entry in entries:
+                if entry.sums is not None and entry.live.run.depth:
+                    places.append(place)
+                    nats.append(weights[entry.live.node] + entry.nats)
+        groups = np.array(places, dtype=np.int64)
+        found: list[float] = log_sums(np.array(nats), groups, len(self._block.places)).tolist()
+        return found
 
-    def _law(self, place: int) -> ByteLaw:
-        joint, deferred = nothing(), list[Entry]()
-        stops = np.full(len(self.tokens.stops), -np.inf)
-        with np.errstate(divide="ignore"):
-            for entry in self._block.places[place]:
-                node, run = entry.live.node, entry.live.run
+    def _laws(self) -> list[ByteLaw]:
+        """The law behind every byte."""
+        block = self._block
+        deferred: list[list[Entry]] = [[] for _ in block.places]
+        parts: list[Part] = []
+        for place, entries in enumerate(block.places):
+            for entry in entries:
                 if entry.sums is None:
-                    deferred.append(entry)
-                    continue
-                weight = self._weights[node]
-                joint[run.values] = np.logaddexp(joint[run.values], weight + np.log(entry.sums))
-                if not run.depth:
-                    stops = np.logaddexp(stops, weight + np.log(self._heads[node].stops))
-        joint[STOP] = np.logaddexp.reduce(stops)
-        law = ByteLaw(joint, mass=self._mass(place), stops=stops)
-        if not deferred:
-            return law
-        return self._with_guess(law, deferred, self._block.ending[place])
+                    deferred[place].append(entry)
+                else:
+                    weight = self._weights[entry.live.node]
+                    parts.append(Part(place, weight, entry.live, entry.sums))
+        joint, stops = self._joint(parts), self._stops(parts)
+        joint[:, STOP] = np.logaddexp.reduce(stops, axis=1)
+        found = zip(joint, self._masses(), stops, deferred, block.ending, strict=True)
+        return [
+            self._with_guess(ByteLaw(nats, mass=mass, stops=ends), left, ending)
+            for nats, mass, ends, left, ending in found
+        ]
+
+    def _joint(self, parts: list[Part]) -> Float[np.ndarray, "places outcomes"]:
+        """Log-mass of the text with each next byte, as far as it is known."""
+        count = len(self._block.places)
+        groups = [part.place * OUTCOMES + part.live.run.values for part in parts]
+        with np.errstate(divide="ignore"):
+            nats = [part.weight + np.log(part.sums) for part in parts]
+        told = np.concatenate([np.zeros(0), *nats])
+        where = np.concatenate([np.zeros(0, dtype=np.int64), *groups])
+        return log_sums(told, where, count * OUTCOMES).reshape(count, OUTCOMES)
+
+    def _stops(self, parts: list[Part]) -> Float[np.ndarray, "places stops"]:
+        """Log-mass of the text with each token that ends it, as far as it is known."""
+        found = np.full((len(self._block.places), len(self.tokens.stops)), -np.inf)
+        with np.errstate(divide="ignore"):
+            for place, weight, live, _ in parts:
+                if not live.run.depth:
+                    nats = weight + np.log(self._heads[live.node].stops)
+                    found[place] = np.logaddexp(found[place], nats)
+        return found
 
     def _with_guess(self, law: ByteLaw, deferred: list[Entry], ending: list[Node]) -> ByteLaw:
         """A law with what the nodes not asked could add, evenly over what may come behind each."""
+        if not deferred:
+            return law
         possible: dict[Node, np.ndarray] = {}
         for entry in deferred:
             node, run = entry.live.node, entry.live.run
@@ -204,9 +246,13 @@ class Stream:
         return node
 
 
-def log_sum(parts: list[float]) -> float:
-    """The logarithm of a sum of exponentials."""
-    top = max(parts, default=-math.inf)
-    if top == -math.inf:
-        return top
-    return top + math.log(sum(math.exp(part - top) for part in parts))
+def log_sums(
+    nats: Float[np.ndarray, " parts"], groups: Int[np.ndarray, " parts"], count: int
+) -> Float[np.ndarray, " groups"]:
+    """The logarithm of the sum of exponentials of each group; −inf for one without parts."""
+    top = np.full(count, -np.inf)
+    np.maximum.at(top, groups, nats)
+    some = np.isfinite(top)
+    sums = np.bincount(groups, np.exp(nats - np.where(some, top, 0.0)[groups]), count)
+    top[some] += np.log(sums[some])
+    return top

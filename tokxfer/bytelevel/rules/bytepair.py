@@ -127,11 +127,14 @@ class BytePairRule:
     def _cut(self, way: Way, token: int, begins: bool, depth: int = 0) -> Way | None:
         """A way after a token, if that leaves it alive; `depth` tokens were looked at before."""
         place = self.wholes.step(OPEN if begins else way.place, token)
-        text, rest = characters(way.rest + self.tokens[token])
-        first = way.begins if way.rest else begins
-        split = way.split
-        for at, character in enumerate(text):
-            split = self.splits.step(split, character, first and at == 0)
+        first, split = way.begins if way.rest else begins, way.split
+        if way.rest:
+            text, rest = characters(way.rest + self.tokens[token])
+            for at, character in enumerate(text):
+                split = self.splits.step(split, character, first and at == 0)
+        else:
+            text, rest = self._shapes[self._shape_of[token]]
+            split = int(self._landings(split, first)[self._shape_of[token]])
         if split == DEAD:
             return None
         after = Way(split, rest, bool(rest) and first and not text, place)
