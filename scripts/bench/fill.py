@@ -6,8 +6,8 @@
     python scripts/bench/fill.py --smoke                          # seconds
 
 A hole begins and ends at random bytes of a held-out document (of its characters, where they have
-several). A match is a greedy answer that is the middle to the byte and ends there; bits per byte
-are those of the true middle with its end, by the middle's bytes.
+several). A greedy answer may begin with the middle; it matches if it ends there. Bits per byte are
+those of the true middle with its end, by the middle's bytes.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if options.page:
-        replace_block(options.page, "fill", page)
+    for path in options.page:
+        replace_block(path, "fill", page)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -95,7 +95,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="two short documents")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "bench" / "gap")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
-    parser.add_argument("--page", type=Path, help="page whose place 'table:fill' is filled")
+    parser.add_argument(
+        "--page", type=Path, nargs="+", default=[], help="pages whose place 'table:fill' is filled"
+    )
     options = parser.parse_args(arguments)
     if options.smoke:
         options.text = ROOT / "models" / "held_out.jsonl"
@@ -131,7 +133,10 @@ def cut(numbered: tuple[int, str], options: argparse.Namespace) -> list[tuple[in
 def marks(hole: Hole, answers: tuple[Answer, ...]) -> Figures:
     """Matches and nats by method; nats of an impossible middle are counted apart."""
     return {
-        name: {"match": answer.written == hole.middle}
+        name: {
+            "begins": answer.written.startswith(hole.middle),
+            "match": answer.ended and answer.written == hole.middle,
+        }
         | ({"nats": answer.nats} if math.isfinite(answer.nats) else {"nats": None})
         for name, answer in zip(METHODS, answers, strict=True)
     }
@@ -142,8 +147,9 @@ def written(document: Figures) -> str:
     holes, around, rows = document["holes"], document["environment"], []
     fair = [hole for hole in holes if all(hole[name]["nats"] is not None for name in METHODS)]
     for name in METHODS:
-        matches = over_texts(holes, partial(match, name), one)
-        lead = over_texts(holes, partial(difference, match, METHODS[-1], name), one)
+        begins = over_texts(holes, partial(share, "begins", name), one)
+        lead = partial(difference, partial(share, "begins"), METHODS[-1], name)
+        matches = over_texts(holes, partial(share, "match", name), one)
         cost = over_texts(fair, partial(bits, name), size)
         more = over_texts(fair, partial(difference, bits, name, METHODS[-1]), size)
         impossible = sum(hole[name]["nats"] is None for hole in holes)
@@ -151,14 +157,16 @@ def written(document: Figures) -> str:
         rows.append(
             [
                 name,
+                told(begins, 100, 1, "%"),
+                "" if last else told(over_texts(holes, lead, one), 100, 1, "%"),
                 told(matches, 100, 1, "%"),
-                "" if last else told(lead, 100, 1, "%"),
                 told(cost, 1, 3),
                 "" if last else told(more, 1, 3),
                 impossible,
             ]
         )
-    columns = ["method", "exact match", "bytes' lead", "bits per byte of the middle"]
+    columns = ["method", "begins with the middle", "bytes' lead", "exact match"]
+    columns += ["bits per byte of the middle"]
     columns += ["more than by bytes", "middles called impossible"]
     made = (
         f"`{document['command']}`: {document['model']}, {len(holes)} holes, seed "
@@ -166,7 +174,7 @@ def written(document: Figures) -> str:
         f"byte on the {len(fair)} holes whose middle no method calls impossible. tokxfer "
         f"{around['tokxfer']}, torch {around['packages']['torch']}, {around['platform']}."
     )
-    return "\n\n".join([made, markdown_table(columns, rows, "lrrrrr")])
+    return "\n\n".join([made, markdown_table(columns, rows, "lrrrrrr")])
 
 
 def bits(method: str, hole: Figures) -> float:
@@ -174,9 +182,9 @@ def bits(method: str, hole: Figures) -> float:
     return -float(hole[method]["nats"]) / math.log(2)
 
 
-def match(method: str, hole: Figures) -> float:
-    """Whether a method found the middle."""
-    return float(hole[method]["match"])
+def share(of: str, method: str, hole: Figures) -> float:
+    """Whether a method's answer begins with the middle, or matches it."""
+    return float(hole[method][of])
 
 
 def difference(of: Callable[[str, Figures], float], one: str, other: str, hole: Figures) -> float:

@@ -31,9 +31,16 @@ class Hole:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method makes of a hole: greedy bytes, and nats of the true middle with its end."""
+    """What a method makes of a hole.
+
+    Attributes:
+        written: Greedy bytes, some more than the middle has.
+        ended: Whether they ended by themselves.
+        nats: Of the true middle with its end.
+    """
 
     written: bytes
+    ended: bool
     nats: float
 
 
@@ -60,13 +67,11 @@ class TokenPrompts:
         start = [] if lm.begin is None else [lm.begin]
         rest = own_tokens(lm, hole.suffix)
         context = [*start, template.prefix, *head, template.suffix, *rest, template.middle]
-        return Answer(
-            self._greedy(context, removed, len(hole.middle)),
-            self._nats(context, removed, hole.middle),
-        )
+        written, ended = self._greedy(context, removed, len(hole.middle))
+        return Answer(written, ended, self._nats(context, removed, hole.middle))
 
-    def _greedy(self, context: list[int], removed: bytes, size: int) -> bytes:
-        data, fed, cache = b"", context, None
+    def _greedy(self, context: list[int], removed: bytes, size: int) -> tuple[bytes, bool]:
+        data, fed, cache, ended = b"", context, None, False
         while len(data) <= len(removed) + size:
             out = self.lm.model(
                 input_ids=torch.tensor([fed]), past_key_values=cache, use_cache=True
@@ -75,10 +80,11 @@ class TokenPrompts:
             if removed and not data:
                 logits = logits.masked_fill(~self._extending(removed), -torch.inf)
             token = int(logits.argmax())
-            if token in self.lm.stops or not self.spelled[token]:
+            ended = token in self.lm.stops or not self.spelled[token]
+            if ended:
                 break
             data, fed = data + self.spelled[token], [token]
-        return data[len(removed) :]
+        return data[len(removed) :], ended
 
     def _nats(self, context: list[int], removed: bytes, middle: bytes) -> float:
         """Of the middle's own tokens and a stop, given that the first extends what was removed."""
@@ -105,4 +111,4 @@ def by_bytes(lm: ByteLM, template: FillTemplate, hole: Hole) -> Answer:
         max_new_bytes=len(hole.middle) + 8,
     )  # fmt: skip
     nats = lm.score_fill(hole.prefix, hole.middle, hole.suffix, template=template)
-    return Answer(filled.data if filled.whole else b"\x00", nats)
+    return Answer(filled.data, filled.whole, nats)
