@@ -65,6 +65,10 @@ JOBS = {
             "python scripts/bench/newline.py --page docs/benchmarks.md",
             "python scripts/bench/gap.py --page docs/benchmarks.md --plot docs/plots/gap.svg",
             "python scripts/bench/markov.py --page docs/benchmarks.md --plot docs/plots/markov.svg",
+            "python scripts/bench/cuts.py --bytes 40 --page README.md docs/benchmarks.md"
+            " --models models/english-bytebpe models/code-bytebpe --plot docs/plots/cuts.svg",
+            "python scripts/bench/fill.py --page README.md docs/benchmarks.md",
+            "python scripts/bench/byte_speed.py --page docs/benchmarks.md",
         ),
     ),
     "docs": Job(

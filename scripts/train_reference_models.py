@@ -1,6 +1,6 @@
 """Train the small reference models under `models/` from a text corpus, one command, resumable.
 
-    python scripts/train_reference_models.py                     # all four, from ../shared/corpus
+    python scripts/train_reference_models.py                     # all four of models/
     python scripts/train_reference_models.py english-bytebpe     # one of them
     python scripts/train_reference_models.py english-bytebpe \\
         --text mine.jsonl.xz --held-out other.jsonl --out mine
@@ -28,7 +28,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", help=f"any of {', '.join(recipes.RECIPES)} (default: all)"
+        "names", nargs="*", help=f"any of {', '.join(recipes.RECIPES)} (default: those of models/)"
     )
     parser.add_argument(
         "--text", type=Path, nargs="+", help="training text (JSONL or plain, .xz/.gz read)"
@@ -38,7 +38,9 @@ def main() -> None:
     )
     parser.add_argument("--corpus", type=Path, default=data.default_corpus(ROOT))
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "reference")
-    parser.add_argument("--out", type=Path, help="where models go (default: models/)")
+    parser.add_argument(
+        "--out", type=Path, help="where models go (default: models/, or build/models/ if large)"
+    )
     parser.add_argument("--tokens", type=int, help="training tokens (default: the recipe's)")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("--no-export", action="store_true", help="stop after the weights")
@@ -49,7 +51,7 @@ def main() -> None:
     unknown = [name for name in options.names if name not in recipes.RECIPES]
     if unknown:
         parser.error(f"unknown model {unknown[0]!r}; known: {', '.join(recipes.RECIPES)}")
-    for name in options.names or recipes.RECIPES:
+    for name in options.names or [n for n, recipe in recipes.RECIPES.items() if recipe.shipped]:
         recipe = recipes.RECIPES[name]
         if options.tokens:
             recipe = recipe.replace(tokens=options.tokens)
@@ -68,7 +70,8 @@ def main() -> None:
         ids = data.encode_corpus(recipe, texts, tokenizer, work)
         weights = train.train(recipe, ids, tokenizer, work, threads=options.threads)
         if not options.no_export:
-            out = (options.out or ROOT / "models") / name
+            usual = ROOT / "models" if recipe.shipped else ROOT / "build" / "models"
+            out = (options.out or usual) / name
             own = bool(options.text)
             export.export(recipe, weights, tokenizer, work, out, texts, held_out, own=own)
 

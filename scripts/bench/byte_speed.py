@@ -29,7 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import peers
-from byte_speed_runs import Contest, Lap, overhead
+from byte_speed_runs import LIMIT, Contest, Lap, overhead
 from tables import markdown_table, replace_block
 
 from tokxfer.bytelevel import ByteLM
@@ -39,7 +39,9 @@ from tokxfer.workflows.text import read_documents
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 SHARED = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared"))
+RANDOM = "GPT-2's shape, random"
 SHAPES = {"gpt2": {}, "tiny": {"n_layer": 2, "n_head": 2, "n_embd": 32}}
+HEADINGS = ["heads a byte", "in the model"]
 Figures = dict[str, Any]
 
 
@@ -48,18 +50,17 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     folder = shaped(options.tokenizer, options.cache, "tiny" if options.smoke else "gpt2")
     text = next(iter(read_documents(options.text, 1))).encode()[: options.bytes]
-    contests = {
-        "GPT-2's shape, random": Contest(ByteLM.from_pretrained(folder), text, 0.0),
-        f"{options.trained.name}, trained": Contest(
-            ByteLM.from_pretrained(options.trained), text, options.epsilon
-        ),
-    }
+    contests = {RANDOM: Contest(ByteLM.from_pretrained(folder), text, 0.0)}
+    folders = {RANDOM: folder}
+    for trained in options.trained:
+        name = f"{trained.name}, trained"
+        contests[name] = Contest(ByteLM.from_pretrained(trained), text, options.epsilon)
+        folders[name] = trained
     rounds: list[dict[str, dict[str, Lap]]] = []
     for number in range(options.rounds + 1):  # the first one warms up
         laps = {name: contest.round() for name, contest in contests.items()}
         if options.peers:
-            for name, contest in contests.items():
-                where = folder if contest.epsilon == 0 else options.trained
+            for name, where in folders.items():
                 laps[name]["genlm-bytes"] = genlm(where, text, options, number == 0)
         rounds += [laps] if number else []
         print(f"round {number} of {options.rounds} is done", file=sys.stderr, flush=True)
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             {name: {who: lap.to_dict() for who, lap in laps.items()} for name, laps in one.items()}
             for one in rounds
         ],
-        "overhead": overhead(contests["GPT-2's shape, random"].lm, whole[: 20 * len(text)]),
+        "overhead": overhead(contests[RANDOM].lm, whole[: 20 * len(text)]),
         "environment": environment().to_dict(),
     }
     page = written(document)
@@ -94,7 +95,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokenizer", type=Path, default=SHARED / "tokenizers" / "gpt2")
-    parser.add_argument("--trained", type=Path, default=MODELS / "english-bytebpe")
+    parser.add_argument("--trained", type=Path, nargs="+", default=[MODELS / "english-bytebpe"])
     parser.add_argument("--text", type=Path, default=MODELS / "held_out.jsonl")
     parser.add_argument("--bytes", type=int, default=500)
     parser.add_argument("--epsilon", type=float, default=1e-3, help="on the trained model")
@@ -160,7 +161,7 @@ def written(document: Figures) -> str:
         parts += [
             f"{name} ({document['tokens'][name]} tokens):",
             markdown_table(
-                ["", "bytes/s", "to plain tokens", "heads a byte", "in the model"], rows, "lrrrr"
+                ["", "bytes/s", "to plain tokens", "to one forward", *HEADINGS], rows, "lrrrrr"
             ),
         ]
     return "\n\n".join(parts)
@@ -180,14 +181,17 @@ def overhead_line(found: dict[str, float]) -> str:
 def row(who: str, rounds: list[Figures]) -> list[str]:
     """One contender's line."""
     rates = [one[who]["bytes"] / one[who]["seconds"] for one in rounds]
-    plain = [one["plain tokens"]["bytes"] / one["plain tokens"]["seconds"] for one in rounds]
-    ratio = statistics.median(a / b for a, b in zip(rates, plain, strict=True))
+    beside = [
+        [one[other]["seconds"] / one[who]["seconds"] for one in rounds]
+        for other in ("plain tokens", LIMIT)
+    ]
+    ratios = [f"{statistics.median(found):.2f}" for found in beside]
     lap = rounds[0][who]
     share = [one[who]["model_seconds"] / one[who]["seconds"] for one in rounds]
     heads = "" if lap["heads"] is None else f"{lap['heads'] / lap['bytes']:.2f}"
     inside = f"{statistics.median(share):.0%}" if lap["model_seconds"] else ""
     zeros = f" ({lap['zeros']} true bytes got probability 0)" if lap["zeros"] else ""
-    return [who + zeros, f"{statistics.median(rates):,.1f}", f"{ratio:.2f}", heads, inside]
+    return [who + zeros, f"{statistics.median(rates):,.1f}", *ratios, heads, inside]
 
 
 if __name__ == "__main__":

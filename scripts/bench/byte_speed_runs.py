@@ -14,6 +14,8 @@ import torch
 
 from tokxfer.bytelevel import ByteLM
 
+LIMIT = "one forward, a position a byte"
+
 
 @dataclass
 class Lap:
@@ -55,7 +57,7 @@ class Contest:
         """Every way once."""
         ways: dict[str, Callable[[], int | None]] = {
             "plain tokens": self.plain,
-            "one forward, a position a byte": self.limit,
+            LIMIT: self.limit,
             "score, all laws": lambda: self.score(0.0),
             "stream, all laws": lambda: self.stream(0.0),
             "sampled tokens": self.sampled,

@@ -33,6 +33,7 @@ class Recipe:
     fim_share: float = 0.0  # share of documents rewritten as prefix, suffix, middle
     rest_held_out: tuple[str, ...] = ()  # files of which what was not drawn is held out
     shares: tuple[float, ...] = field(default=())  # of the training bytes, per corpus file
+    shipped: bool = True  # whether it is one of models/; others are trained when asked for
 
     def replace(self, **changes: object) -> Recipe:
         """The same recipe with some fields changed."""
@@ -124,6 +125,25 @@ RECIPES = {
             seed=3,
             fim_share=0.4,
             shares=(0.65, 0.35),
+        ),
+        Recipe(
+            name="english-large-vocabulary",
+            about="English prose; byte-level BPE with a vocabulary as large as those in use; tied",
+            corpus=ENGLISH,
+            held_out=ENGLISH_HELD_OUT,
+            family="bytelevel",
+            vocab_size=32768,
+            specials=("<|endoftext|>",),
+            roles={"bos": "<|endoftext|>", "eos": "<|endoftext|>"},
+            width=256,
+            layers=5,
+            heads=8,
+            kv_heads=8,
+            hidden=688,
+            tied=True,
+            tokens=3_000_000,
+            seed=4,
+            shipped=False,
         ),
     )
 }

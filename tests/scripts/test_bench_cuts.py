@@ -107,3 +107,24 @@ def test_the_scripts_run(
     assert len(json.loads((tmp_path / "fill.json").read_text())["holes"]) == 2
     assert "token healing" in page.read_text()
     capsys.readouterr()
+
+
+def test_every_way_of_the_speed_table_is_run(
+    scripts: dict[str, ModuleType], tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, told = tmp_path / "page.md", tmp_path / "speed.json"
+    page.write_text("<!-- table:byte-speed -->\n<!-- /table -->\n")
+    model = tiny.model("llama", tokenizer="bytebpe", seed=3)
+    options = ["--tokenizer", tiny.tokenizer("bytebpe"), "--trained", model, "--cache", tmp_path]
+    options += ["--smoke", "--json", told, "--page", page]
+    scripts["byte_speed"].main([str(option) for option in options])
+    document = json.loads(told.read_text())
+    (laps,) = document["rounds"]
+    random, trained = laps.values()
+    assert set(trained) - set(random) == {"score, epsilon 0.001", "stream, epsilon 0.001"}
+    for lap in (*random.values(), *trained.values()):
+        assert 0 < lap["model_seconds"] < lap["seconds"]
+    assert random["stream, all laws"]["heads"] == random["score, all laws"]["heads"] >= 40
+    assert document["overhead"]["score"] > 0
+    assert page.read_text().count("| stream, all laws |") == 2
+    capsys.readouterr()
