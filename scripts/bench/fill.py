@@ -6,8 +6,9 @@
     python scripts/bench/fill.py --smoke                          # seconds
 
 A hole begins and ends at random bytes of a held-out document (of its characters, where they have
-several). A greedy answer may begin with the middle; it matches if it ends there. Bits per byte are
-those of the true middle with its end, by the middle's bytes.
+several). A greedy answer matches if it begins with the middle, to the byte; that it ends there by
+itself is counted apart. Bits per byte are those of the true middle with its end, by the middle's
+bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
             answers = (
                 prompts.answer(hole, healed=False),
                 prompts.answer(hole, healed=True),
-                by_bytes(lm, template, hole),
+                by_bytes(lm, replace(template, seam=None), hole),
                 by_bytes(lm, replace(template, seam=0), hole),
             )
             rows.append({"text": number, "size": len(hole.middle)} | marks(hole, answers))
@@ -88,7 +89,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--text", type=Path, help="documents; code that the model never saw if not")
     parser.add_argument("--corpus", type=Path, default=default_corpus(ROOT))
     parser.add_argument("--holes", type=int, default=10, help="of each document")
-    parser.add_argument("--context", type=int, default=900, help="characters of a document")
+    parser.add_argument("--context", type=int, default=600, help="characters of a document")
     parser.add_argument("--longest", type=int, default=12, help="characters of a middle")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -165,7 +166,7 @@ def written(document: Figures) -> str:
                 impossible,
             ]
         )
-    columns = ["method", "begins with the middle", "bytes' lead", "exact match"]
+    columns = ["method", "exact match of its length", "bytes' lead", "ends there, too"]
     columns += ["bits per byte of the middle"]
     columns += ["more than by bytes", "middles called impossible"]
     made = (
