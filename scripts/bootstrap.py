@@ -69,6 +69,7 @@ JOBS = {
             " --models models/english-bytebpe models/code-bytebpe --plot docs/plots/cuts.svg",
             "python scripts/bench/fill.py --page README.md docs/benchmarks.md",
             "python scripts/bench/byte_speed.py --page docs/benchmarks.md",
+            "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",
         ),
     ),
     "docs": Job(
