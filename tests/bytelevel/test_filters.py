@@ -46,7 +46,16 @@ def test_draws_follow_the_probabilities() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.5}, {"min_p": 2}]
+    "options",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"min_p": 2},
+    ],
 )
 def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="must"):

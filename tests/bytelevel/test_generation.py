@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM
-from tokxfer.errors import UsageError
+from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.generation import TokenDrawer
+from tokxfer.errors import TokxferError, UsageError
 
 
 @pytest.fixture(scope="module", params=["bytebpe", "spbpe"])
@@ -29,13 +35,63 @@ def test_bytes_come_as_their_law_says(lm: ByteLM, by: str) -> None:
     assert float((first - law.nats.exp()).abs().max()) < 0.08
 
 
-def test_tokens_behind_the_seam_are_the_models_own(lm: ByteLM) -> None:
-    """The log-probability of what was drawn is that of its tokens, the cover's share in front."""
-    drawn = lm.generate("the quick bro", max_new_bytes=30, seed=4)
-    assert drawn.by == "tokens"
-    spelled = b"".join(lm.vocabulary.tokens[token] for token in drawn.tokens)
-    assert spelled.endswith(drawn.data[-5:]) or drawn.data in spelled
-    assert len(drawn.data) == 30 or drawn.reason == "stop"
+@pytest.mark.parametrize("prompt", ["the quick bro", "the do", "It's "])
+def test_the_first_byte_of_drawn_tokens_has_the_law_of_bytes(lm: ByteLM, prompt: str) -> None:
+    law, count = lm.next_byte(prompt), 20_000
+    tree, drawer, source = lm.tree(), TokenDrawer(lm), np.random.default_rng(3)
+    data = lm.spell(prompt)
+    (stream,) = lm.streams(tree, lm.context(None), 0.0)
+    for _ in advance_far(tree, [stream], [data]):
+        pass
+    drawn = [drawer.begin(stream, data, source) for _ in range(count)]
+    first = np.bincount([row.data[0] for row in drawn if row.data], minlength=256) / count
+    assert np.abs(first - law.nats.exp().numpy()).max() < 0.015
+    stopped = sum(row.reason == "stop" for row in drawn) / count
+    assert stopped == pytest.approx(math.exp(law.stop), abs=0.015)
+
+
+@torch.no_grad()
+def test_drawn_tokens_are_canonical_and_priced_by_plain_forwards(lm: ByteLM) -> None:
+    for seed in range(8):
+        drawn = lm.generate("", max_new_bytes=40, seed=seed)
+        assert drawn.by == "tokens"
+        ids = torch.tensor([[lm.begin, *drawn.tokens]])
+        answers = lm.model(input_ids=ids).logits[0, :, : lm.vocabulary.size].softmax(dim=-1)
+        state, nats = lm.canonical.start, 0.0
+        chosen = [*drawn.tokens, *([None] if drawn.reason == "stop" else [])]
+        for token, shares in zip(chosen, answers, strict=False):
+            whole = float(shares[torch.tensor(lm.canonical.allowed(state))].sum())
+            stop = float(shares[lm.stops].sum()) if lm.canonical.ends(state) else 0.0
+            part = stop if token is None else float(shares[token])
+            nats += math.log(part / (whole + stop))
+            if token is not None:
+                state = lm.canonical.follow(state, token)
+                assert state is not None
+        assert drawn.nats == pytest.approx(nats, abs=1e-3)
+
+
+@pytest.mark.parametrize("by", ["tokens", "bytes"])
+def test_texts_side_by_side_may_be_longer_than_the_model(tiny: Tiny, by: str) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("gpt2", tokenizer="bytebpe", seed=3, length=32))
+    assert lm.length == 32
+    prompts = ["the quick brown fox " * 8, "It's " * 30, "x"]
+    together = lm.generate(prompts, max_new_bytes=60, by=by, seed=5)
+    for prompt, found in zip(prompts, together, strict=True):
+        assert len(found.data) == 60 or found.reason == "stop"
+        if by == "bytes":
+            cold = lm.generate(prompt, temperature=0, max_new_bytes=20).data
+            assert lm.generate([prompt, "x"], temperature=0, max_new_bytes=20)[0].data == cold
+    assert together[0].data == lm.generate(prompts[0], max_new_bytes=60, by=by, seed=5).data
+    assert lm.generate([]) == []
+
+
+def test_what_no_tokens_cover_is_refused_and_never_made_up(tiny: Tiny) -> None:
+    """A tokenizer that composes characters does not write them apart."""
+    lm = ByteLM.from_pretrained(tiny.model("llama", tokenizer="qwen", seed=3))
+    apart = "cafe\u0301 society".encode()
+    for ask in (lm.next_byte, lm.heal, lm.generate, partial(lm.generate, temperature=0)):
+        with pytest.raises(TokxferError, match="cannot have written this text"):
+            ask(apart)
 
 
 def test_a_temperature_of_zero_takes_the_likeliest_byte(lm: ByteLM) -> None:
@@ -100,3 +156,14 @@ def test_what_makes_no_sense_is_refused(lm: ByteLM) -> None:
         lm.generate("a", max_new_bytes=0)
     with pytest.raises(UsageError, match="prompt is empty"):
         lm.generate("", context=[])
+    with pytest.raises(UsageError, match="seed must be 0 or more"):
+        lm.generate("a", seed=-1)
+    with pytest.raises(UsageError, match="half of a surrogate pair"):
+        lm.generate("a\ud800")
+
+
+def test_one_stop_string_may_stand_alone(lm: ByteLM) -> None:
+    free = lm.generate("the", max_new_bytes=40, by="bytes", seed=3)
+    stop = free.data[5:8].decode("latin-1").encode("latin-1")
+    drawn = lm.generate("the", max_new_bytes=40, by="bytes", seed=3, stop=stop)
+    assert drawn.data == free.data[: free.data.index(stop)]

@@ -98,3 +98,16 @@ def test_a_seam_may_lie_several_tokens_back(lm: ByteLM) -> None:
 def test_what_cannot_be_healed_is_refused(lm: ByteLM) -> None:
     with pytest.raises(UsageError, match="nothing to heal"):
         lm.heal("")
+
+
+def test_a_prompt_of_more_bytes_than_the_model_has_tokens_keeps_its_cache(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("gpt2", tokenizer="bytebpe", seed=3, length=32))
+    healed = lm.heal("The quick brown fox jumps over the lazy do")
+    assert lm.length == 32 > len(healed.ids)
+    assert healed.cache.get_seq_length() == len(healed.ids) - 1
+    ids = torch.tensor([healed.ids])
+    told = {"max_new_tokens": 4, "do_sample": False}
+    model: Any = lm.model
+    found = model.generate(ids, past_key_values=healed.cache, **told)
+    assert found.tolist() == model.generate(ids, **told).tolist()
+    assert lm.heal("The quick brown fox jumps over the lazy dog. " * 9).cache is None

@@ -76,6 +76,11 @@ class ByteModel:
         """
         if isinstance(text, bytes):
             return text
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError(
+                "The text holds half of a surrogate pair, which is no character.",
+                "Give its bytes, or leave it out.",
+            )
         if self.vocabulary.normalizes or self.vocabulary.spelling.continuation:
             return self._encoded(text)
         return (b" " if text and self.prefixed else b"") + text.encode()

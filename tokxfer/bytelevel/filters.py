@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,8 @@ class Filter:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(f"The temperature must be 0 or more, not {self.temperature}.")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"The temperature must be a number from 0 on, not {self.temperature}.")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top-k must be 1 or more, not {self.top_k}.")
         for name, value in (("top-p", self.top_p), ("min-p", self.min_p)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,13 @@ import torch
 from tokxfer.bytelevel.asking import advance, advance_far, ask_all
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.filters import Filter
-from tokxfer.bytelevel.healing import pick_cover
+from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, pick_cover
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.stream import Stream
+from tokxfer.bytelevel.tokens import Shares
 from tokxfer.bytelevel.treemodel import TreeModel
-from tokxfer.errors import UsageError
+from tokxfer.errors import TokxferError, UsageError
+from tokxfer.shapes import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class Generated:
         reason: What ended it: "stop" (a token that ends texts), "string" (a stop string) or
             "length".
         nats: Log-probability of the bytes as they were drawn, by the model's law without filters;
-            where tokens were drawn, of the cover that went on and of the tokens.
+            where tokens were drawn, of the cover that went on and of the tokens that the law let
+            follow.
         by: Whether "tokens" or "bytes" were drawn.
         tokens: The ids that were drawn, where tokens were.
     """
@@ -101,17 +104,20 @@ def generate_texts(
     *,
     by: str,
     epsilon: float,
-    source: np.random.Generator,
+    seed: int,
 ) -> list[Generated]:
-    """Let prompts behind one context go on, side by side."""
-    tree = lm.tree(windowed=len(prompts) == 1)
+    """Let prompts behind one context go on, side by side; chance is each one's own."""
+    if not prompts:
+        return []
+    sources = np.random.default_rng(seed).spawn(len(prompts))
+    tree = lm.tree()
     streams = lm.streams(tree, context, epsilon, len(prompts))
     for _ in advance_far(tree, streams, prompts):
         pass
     if by == "tokens":
         ask_all(tree, streams)
-        return in_tokens(lm, tree, streams, prompts, ending, source)
-    return in_bytes(tree, streams, prompts, ending, filters, source)
+        return in_tokens(lm, tree, streams, prompts, ending, sources)
+    return in_bytes(tree, streams, prompts, ending, filters, sources)
 
 
 def in_bytes(
@@ -120,7 +126,7 @@ def in_bytes(
     prompts: Sequence[bytes],
     ending: Ending,
     filters: Filter,
-    source: np.random.Generator,
+    sources: Sequence[np.random.Generator],
 ) -> list[Generated]:
     """Draw byte after byte."""
     written = [bytearray() for _ in streams]
@@ -130,7 +136,9 @@ def in_bytes(
         for at, stream in enumerate(streams):
             if at in done:
                 continue
-            outcome = filters.draw(stream.law.nats, source)
+            if not stream.law.possible:
+                raise TokxferError(*IMPOSSIBLE_TEXT)
+            outcome = filters.draw(stream.law.nats, sources[at])
             nats[at] += float(stream.law.nats[outcome])
             if outcome == STOP:
                 done[at] = len(written[at]), "stop"
@@ -156,11 +164,11 @@ def in_tokens(
     streams: Sequence[Stream],
     prompts: Sequence[bytes],
     ending: Ending,
-    source: np.random.Generator,
+    sources: Sequence[np.random.Generator],
 ) -> list[Generated]:
     """Draw a cover of each prompt, then token after token."""
-    drawer = TokenDrawer(lm, source)
-    rows = [drawer.begin(stream, prompt) for stream, prompt in zip(streams, prompts, strict=True)]
+    drawer = TokenDrawer(lm)
+    rows = [drawer.begin(*told) for told in zip(streams, prompts, sources, strict=True)]
     tree.keep(row.number for row in rows)
     for row in rows:
         row.look(ending)
@@ -186,13 +194,17 @@ class Row:
 
     Attributes:
         prompt: Its bytes.
+        source: Of chance.
         number: The node of the last token that the model has read.
+        state: The rule's, behind the last token.
         logits: The answer there [ids]; None before the first.
         pending: A token that was drawn and is not read yet.
     """
 
     prompt: bytes
+    source: np.random.Generator
     number: int
+    state: Hashable
     logits: torch.Tensor | None = None
     pending: int | None = None
     data: bytearray = field(default_factory=bytearray)
@@ -219,57 +231,47 @@ class Row:
 
 
 class TokenDrawer:
-    """Draws tokens of text, or a stop, by a model's answers.
+    """Draws tokens that the law lets follow, or a stop, by a model's answers.
 
     Args:
         lm: The model.
-        source: Of chance.
     """
 
-    def __init__(self, lm: ByteModel, source: np.random.Generator) -> None:
-        self._tokens, self._source = lm.tokens, source
-        permitted = np.zeros(len(lm.tokens.places), dtype=bool)
-        permitted[lm.tokens.order.ids] = True
-        permitted[lm.stops] = True
-        self._barred = torch.from_numpy(~permitted)
-        self._stops = set(lm.stops)
+    def __init__(self, lm: ByteModel) -> None:
+        self._tokens = lm.tokens
 
-    def begin(self, stream: Stream, prompt: bytes) -> Row:
+    def begin(self, stream: Stream, prompt: bytes, source: np.random.Generator) -> Row:
         """Draw a cover of a stream's text, and if it ends with the text, a token behind it."""
-        cover = pick_cover(stream, self._source)
-        row = Row(prompt, stream.number_of(cover.node), nats=cover.nats)
+        cover = pick_cover(stream, source, going_on=True)
+        node = cover.node
+        row = Row(prompt, source, stream.number_of(node), node.state, nats=cover.nats)
         if cover.token is None:
-            shares, stops = stream.answers(cover.node)
-            place, part = self._draw(np.concatenate([shares.astype(np.float64), stops]))
-            row.nats += part
-            if place >= len(shares):
-                row.stop()
-                return row
-            token, before = int(self._tokens.order.ids[place]), 0
+            self._draw(row, *stream.answers(node))
         else:
-            token, before = cover.token, len(prompt) - cover.node.offset
-        self._write(row, token, before)
+            self._write(row, cover.token, len(prompt) - node.offset)
         return row
 
     def go_on(self, row: Row) -> None:
         """Draw the next token."""
         assert row.logits is not None
-        nats = row.logits.double().masked_fill(self._barred, -torch.inf)
-        token, part = self._draw((nats - nats.max()).exp().numpy())
-        row.nats += part
-        if token in self._stops:
+        self._draw(row, *self._tokens.of(row.logits, row.state))
+
+    def _draw(self, row: Row, shares: Shares, stops: Float[np.ndarray, " stops"]) -> None:
+        """Draw a token in proportion to shares [places], or a stop."""
+        parts = np.concatenate([shares, stops])
+        sums = np.cumsum(parts, dtype=np.float64)
+        if not sums[-1] > 0:
+            raise TokxferError(*IMPOSSIBLE_TEXT)
+        place = int(np.searchsorted(sums, row.source.random() * sums[-1], side="right"))
+        place = min(place, int(np.searchsorted(sums, sums[-1])))
+        row.nats += float(np.log(parts[place] / sums[-1]))
+        if place >= len(shares):
             row.stop()
         else:
-            self._write(row, token, 0)
+            self._write(row, int(self._tokens.order.ids[place]), 0)
 
     def _write(self, row: Row, token: int, before: int) -> None:
         row.pending = token
+        row.state = self._tokens.rule.follow(row.state, token)
         row.tokens.append(token)
         row.data += self._tokens.rule.tokens[token][before:]
-
-    def _draw(self, shares: np.ndarray) -> tuple[int, float]:
-        """A place drawn in proportion to shares, and its log-probability."""
-        sums = np.cumsum(shares)
-        place = int(np.searchsorted(sums, self._source.random() * sums[-1], side="right"))
-        place = min(place, int(np.flatnonzero(shares)[-1]))
-        return place, float(np.log(shares[place] / sums[-1]))

@@ -19,7 +19,13 @@ from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.frontier import Node
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import AttentionTree
-from tokxfer.errors import UsageError
+from tokxfer.bytelevel.windows import WindowedTree
+from tokxfer.errors import TokxferError
+
+IMPOSSIBLE_TEXT = (
+    "The model cannot have written this text: no token sequence that counts covers it.",
+    "Check that it is what the tokenizer spells; a normalizing one spells NFC, perhaps.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +70,37 @@ class Healed:
         return {"ids": self.ids, "beyond": self.beyond.hex(), "nats": self.nats}
 
 
-def pick_cover(stream: Stream, source: np.random.Generator | None) -> Cover:
+def pick_cover(
+    stream: Stream, source: np.random.Generator | None, *, going_on: bool = False
+) -> Cover:
     """Draw a cover of a stream's text by weight; without a source, take the heaviest.
 
+    Args:
+        stream: Of which all live nodes were asked.
+        source: Of chance.
+        going_on: Whether a cover that spells the text exactly counts with what the law lets come
+            behind it only, as the law of the next byte has it.
+
     Raises:
-        UsageError: The model cannot have written the text.
+        TokxferError: The model cannot have written the text.
     """
     live = [(entry.node, entry.run) for entry in stream.frontier.live]
     found: list[tuple[Node, np.ndarray, int, float]] = []
     for node, run in live:
         weight, shares = stream.weighed(node)
         if not run.depth:
-            found.append((node, np.ones(1), -1, weight))
+            whole = sum(part.sum(dtype=np.float64) for part in stream.answers(node))
+            found.append((node, np.full(1, whole if going_on else 1.0), -1, weight))
         else:
             found.append(
                 (node, shares[run.longer : run.last].astype(np.float64), run.longer, weight)
             )
     with np.errstate(divide="ignore"):
-        nats = np.concatenate([weight + np.log(shares) for _, shares, _, weight in found])
+        parts = [weight + np.log(shares) for _, shares, _, weight in found]
+    nats = np.concatenate([np.zeros(0), *parts])
     whole = np.logaddexp.reduce(nats) if len(nats) else -np.inf
     if not math.isfinite(whole):
-        raise UsageError(
-            "The model cannot have written the prompt: no token sequence covers it.",
-            "Check that its bytes are what the tokenizer spells.",
-        )
+        raise TokxferError(*IMPOSSIBLE_TEXT)
     nats = nats - whole
     if source is None:
         at = int(nats.argmax())
@@ -108,7 +121,7 @@ def heal_text(
     lm: ByteModel, prompt: bytes, context: list[int], source: np.random.Generator | None
 ) -> Healed:
     """A cover of a prompt as tokens behind a context, and the cache that goes with it."""
-    tree = lm.tree(windowed=lm.length is not None and len(prompt) + len(context) > lm.length)
+    tree = lm.tree()
     (stream,) = lm.streams(tree, context, 0.0)
     for _ in advance_far(tree, [stream], [prompt]):
         pass
@@ -118,6 +131,6 @@ def heal_text(
     if cover.token is not None:
         beyond = lm.tokens.rule.tokens[cover.token][len(prompt) - cover.node.offset :]
     cache = None
-    if isinstance(tree, AttentionTree) and len(ids) > 1:
+    if isinstance(tree, AttentionTree | WindowedTree) and len(ids) > 1:
         cache = tree.cache_of(stream.number_of(cover.node), len(ids) - 1)
     return Healed(ids=ids, beyond=beyond, nats=cover.nats, cache=cache)

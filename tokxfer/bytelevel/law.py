@@ -38,6 +38,11 @@ class ByteLaw:
     missing: float = -np.inf
     stops: Float[np.ndarray, " stops"] = field(default_factory=lambda: np.zeros(0))
 
+    @property
+    def possible(self) -> bool:
+        """Whether anything may come at all."""
+        return self._whole > -np.inf
+
     @cached_property
     def nats(self) -> Float[np.ndarray, " outcomes"]:
         """Log-probabilities, normalised over the outcomes; −1e30 for what cannot come."""
@@ -67,7 +72,7 @@ class ByteLaw:
         return float(np.logaddexp.reduce(self._together))
 
     def _normalised(self, masses: Float[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
-        if self._whole == -np.inf:
+        if not self.possible:
             return np.full(len(masses), IMPOSSIBLE)
         found: Float[np.ndarray, " some"] = np.maximum(masses - self._whole, IMPOSSIBLE)
         return found

@@ -16,7 +16,7 @@ from tokxfer.bytelevel.core import HORIZON, ByteModel
 from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate
 from tokxfer.bytelevel.filters import Filter
 from tokxfer.bytelevel.generation import Ending, Generated, generate_texts
-from tokxfer.bytelevel.healing import Healed, heal_text
+from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, Healed, heal_text
 from tokxfer.bytelevel.scores import NextByte, Score
 from tokxfer.bytelevel.scoring import score_texts, score_with_gradients
 from tokxfer.bytelevel.state import ByteState
@@ -28,7 +28,7 @@ from tokxfer.checkpoints import (
     pick_dtype,
     read_stop_ids,
 )
-from tokxfer.errors import UsageError
+from tokxfer.errors import TokxferError, UsageError
 from tokxfer.vocabulary import read_vocabulary
 
 NOTHING = (
@@ -116,13 +116,17 @@ class ByteLM(ByteModel):
 
         Raises:
             UsageError: There is neither text nor context, nor a token that begins texts.
+            TokxferError: The model cannot have written the text.
         """
         data = self.spell(text)
         before = self.context(context)
         if not data and not before:
             raise UsageError(*NOTHING)
         state = self.start(before, epsilon=epsilon)
-        return state.push(data)[-1] if data else state.law
+        law = state.push(data)[-1] if data else state.law
+        if not law.found.possible:
+            raise TokxferError(*IMPOSSIBLE_TEXT)
+        return law
 
     @overload
     def score(
@@ -197,7 +201,7 @@ class ByteLM(ByteModel):
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
-        stop: Sequence[str | bytes] = (),
+        stop: str | bytes | Sequence[str | bytes] = (),
         by: str = "auto",
         epsilon: float = 0.0,
         seed: int = 0,
@@ -213,7 +217,7 @@ class ByteLM(ByteModel):
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
-        stop: Sequence[str | bytes] = (),
+        stop: str | bytes | Sequence[str | bytes] = (),
         by: str = "auto",
         epsilon: float = 0.0,
         seed: int = 0,
@@ -228,23 +232,24 @@ class ByteLM(ByteModel):
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
-        stop: Sequence[str | bytes] = (),
+        stop: str | bytes | Sequence[str | bytes] = (),
         by: str = "auto",
         epsilon: float = 0.0,
         seed: int = 0,
     ) -> Generated | list[Generated]:
         """Let a prompt go on, or several side by side.
 
-        Without temperature and cuts, one cover of the prompt is drawn by its weight, and tokens
-        behind it by the model: bytes that are distributed as those of sampled tokens are, at the
-        speed of tokens. Otherwise byte after byte is drawn by its law.
+        Without temperature and cuts, one cover of the prompt is drawn by what it gives to what may
+        come, and tokens behind it by the model, of those that the law lets follow: the same law, at
+        the speed of tokens, but renormalised at every token, not at every byte. Otherwise byte
+        after byte is drawn by its law.
 
         Args:
             prompt: What was written so far; one or several. It may stop in mid-token.
             context: What stands before: see `next_byte`.
             max_new_bytes: Bytes at most.
             temperature, top_k, top_p, min_p: Of the law of the next byte: see `Filter`.
-            stop: Strings that end the text; they are left out.
+            stop: One string or several that end the text; they are left out.
             by: "tokens", "bytes", or "auto", which draws bytes where a filter asks for it.
             epsilon: See `next_byte`; for bytes.
             seed: Of what is drawn.
@@ -257,6 +262,8 @@ class ByteLM(ByteModel):
                 with `by="tokens"`.
         """
         filters = Filter(temperature, top_k, top_p, min_p)
+        check_seed(seed)
+        stop = [stop] if isinstance(stop, (str, bytes)) else stop
         strings = tuple(one.encode() if isinstance(one, str) else one for one in stop)
         if by not in ("auto", "tokens", "bytes"):
             raise UsageError(f"{by!r} is not drawn.", "Use auto, tokens or bytes.")
@@ -272,7 +279,7 @@ class ByteLM(ByteModel):
         found = generate_texts(
             self, data, before, Ending(max_new_bytes, strings), filters,
             by=("tokens" if filters.idle else "bytes") if by == "auto" else by,
-            epsilon=epsilon, source=np.random.default_rng(seed),
+            epsilon=epsilon, seed=seed,
         )  # fmt: skip
         return found[0] if isinstance(prompt, (str, bytes)) else found
 
@@ -297,8 +304,10 @@ class ByteLM(ByteModel):
             `model.generate(torch.tensor([healed.ids]), past_key_values=healed.cache)` goes on.
 
         Raises:
-            UsageError: The prompt is empty, or the model cannot have written it.
+            UsageError: The prompt is empty.
+            TokxferError: The model cannot have written it.
         """
+        check_seed(seed)
         data = self.spell(prompt)
         if not data:
             raise UsageError("The prompt is empty: there is nothing to heal.", "Give it some text.")
@@ -365,3 +374,9 @@ class ByteLM(ByteModel):
 def raw(text: str | bytes) -> bytes:
     """Bytes, or those of a text, with nothing put before it."""
     return text.encode() if isinstance(text, str) else text
+
+
+def check_seed(seed: int) -> None:
+    """Refuse seeds below 0."""
+    if seed < 0:
+        raise UsageError(f"The seed must be 0 or more, not {seed}.")

@@ -100,6 +100,13 @@ class WindowedTree:
         self._tree.keep(self._read.values())
         self._forget_before(min(first.values(), default=0) * self._step)
 
+    def cache_of(self, node: int, size: int) -> Any:
+        """Keys and values of the first so many tokens up to a node; None if they are not whole."""
+        number = self._read.get((self._places[node], 0))
+        if number is None or not isinstance(self._tree, AttentionTree):
+            return None
+        return self._tree.cache_of(number, size)
+
     def _window(self, depth: int) -> int:
         """The window that answers for sequences of so many tokens."""
         return max(0, -((self.length - depth) // self._step))
