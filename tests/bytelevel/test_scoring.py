@@ -137,7 +137,13 @@ def test_gradients_need_a_context(lm: ByteLM) -> None:
 
 
 def test_texts_share_a_tree_as_far_as_there_is_room() -> None:
-    assert list(together([200, 0, 60, 60, 600, 180], None, 1)) == [[1, 2, 3], [5, 0], [4]]
-    assert list(together([10, 10, 10, 40], 25, 5)) == [[0, 1], [2], [3]]
-    assert list(together([10, 20], 8, 20)) == [[0], [1]]
-    assert list(together([], None, 0)) == []
+    assert list(together([800, 0, 240, 240, 2400, 720])) == [[1, 2, 3], [5, 0], [4]]
+    assert list(together([])) == []
+
+
+def test_texts_side_by_side_may_be_longer_than_the_model(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("gpt2", tokenizer="bytebpe", seed=3, length=32))
+    texts = ["the quick brown fox " * 9, "It's " * 30, "x", "a dog"]
+    for text, score in zip(texts, lm.score(texts), strict=True):
+        alone = lm.score(text)
+        assert torch.allclose(score.nats, alone.nats, atol=1e-4)

@@ -14,7 +14,8 @@ from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
 from tokxfer.bytelevel.windows import WindowedTree
 
 LOGITS = 1 << 27  # bytes of logits that exist at once
-BLOCK = 512  # bytes of known text that are gone through at once
+BLOCK = 512  # bytes of one known text that are gone through at once
+ROOM = 2048  # bytes of several texts
 
 
 @torch.no_grad()
@@ -81,7 +82,7 @@ def advance_far(
     model: TreeModel, streams: Sequence[Stream], data: Sequence[bytes]
 ) -> Iterable[list[list[ByteLaw]]]:
     """Take each stream through bytes of its own, however many; laws, some places at a time."""
-    size = max(1, BLOCK // len(streams))
+    size = BLOCK if len(streams) == 1 else max(1, ROOM // len(streams))
     for start in range(0, max(map(len, data)), size):
         parts = [known[start : start + size] for known in data]
         laws = advance(model, streams, parts)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from tokxfer.bytelevel.asking import BLOCK, advance_far
+from tokxfer.bytelevel.asking import ROOM, advance_far
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.mass import byte_masses
@@ -30,8 +30,8 @@ def score_texts(
     `progress` hears of every so many bytes that are done.
     """
     found: dict[int, Score] = {}
-    for group in together([len(text) for text in data], lm.length, len(context)):
-        tree = lm.tree(windowed=len(group) == 1)
+    for group in together([len(text) for text in data]):
+        tree = lm.tree()
         streams = lm.streams(tree, context, epsilon, len(group))
         last = [stream.law for stream in streams]
         nats: list[list[float]] = [[] for _ in group]
@@ -59,12 +59,11 @@ def score_texts(
     return [found[at] for at in range(len(data))]
 
 
-def together(sizes: Sequence[int], length: int | None, before: int) -> Iterator[list[int]]:
-    """Texts, by number, to be gone through side by side: as many as a block has room for."""
+def together(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Texts, by number, to be gone through side by side: as many as there is room for."""
     group: list[int] = []
-    room = BLOCK if length is None else min(BLOCK, length - before)
     for at in sorted(range(len(sizes)), key=sizes.__getitem__):
-        if group and (len(group) + 1) * sizes[at] > room:
+        if group and (len(group) + 1) * sizes[at] > ROOM:
             yield group
             group = []
         group.append(at)

@@ -34,10 +34,9 @@ def continuations(
     Returns:
         In nats; and whether each byte of the continuation is the likeliest outcome at its place.
     """
-    before = lm.context(None)
     data = [lm.spell(context + continuation) for context, continuation in pairs]
     found: dict[int, tuple[float, bool]] = {}
-    for group in together([len(text) for text in data], lm.length, len(before)):
+    for group in together([len(text) for text in data]):
         scores = lm.score([data[at] for at in group], epsilon=epsilon, laws=True)
         for at, score in zip(group, scores, strict=True):
             found[at] = behind(score, len(lm.spell(pairs[at][0])))
