@@ -18,6 +18,7 @@ from tokxfer.bytelevel import ByteLM
 from tokxfer.bytelevel.treemodel import RowTree
 from tokxfer.errors import TokxferError, UnsupportedError, UsageError
 from tokxfer.vocabulary import ByteVocabulary, read_vocabulary
+from tokxfer.workflows.scoring import cut
 
 TEXT = "It's a  dog,\n\nisn't it?"
 
@@ -209,6 +210,19 @@ def test_a_model_of_bytes_is_left_as_it_is(single_bytes: ByteLM, law: str) -> No
         nats = lm.model(row).logits[0, -1, :257].log_softmax(dim=0)
         expected = nats[[*lm.tokens.order.ids.tolist(), 256]]
         torch.testing.assert_close(score.laws[place], expected, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_windows_are_those_of_evaluate(single_bytes: ByteLM) -> None:
+    data = b"It goes on, and on, far beyond the length that this model was made for, and ends."
+    ids = torch.tensor([256, *(single_bytes.tokens.order.ids[byte] for byte in data)])
+    expected = torch.zeros(len(ids))
+    for one in cut(0, len(ids), 24):
+        logits = single_bytes.model(ids[None, one.start : one.stop - 1]).logits[0]
+        nats = logits[:, :257].log_softmax(dim=-1).gather(1, ids[one.start + 1 : one.stop, None])
+        expected[one.scored : one.stop] = nats[one.scored - one.start - 1 :, 0].float()
+    found = single_bytes.score(data, context=[256]).nats
+    torch.testing.assert_close(found.float(), expected[1:], rtol=0, atol=1e-5)
 
 
 def test_nothing_before_a_text_makes_every_token_equally_likely(tiny: Tiny) -> None:

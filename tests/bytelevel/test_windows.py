@@ -27,8 +27,8 @@ def told(row: list[int]) -> torch.Tensor:
 
 def window(row: list[int], length: int) -> list[int]:
     """What is read of a sequence: windows begin half a length apart, the first at its beginning."""
-    start, step = 0, length - length // 2
-    while len(row) - start > length:
+    start, step = 0, max(1, length // 2)
+    while len(row) - start > max(1, length - 1):
         start += step
     return row[start:]
 
@@ -71,7 +71,7 @@ def test_every_node_is_read_in_the_window_of_its_depth(
 
 def test_what_lies_within_the_length_is_read_whole() -> None:
     inner = FunctionTree(told)
-    tree = WindowedTree(lambda: inner, 40)
+    tree = WindowedTree(lambda: inner, 41)
     tokens = [token % IDS for token in range(40)]
     for start in range(0, 40, 10):
         tree.extend(range(start - 1, start + 9), tokens[start : start + 10])
@@ -95,7 +95,7 @@ def test_small_calls_read_what_one_large_call_does() -> None:
 
 def test_branches_share_what_a_new_window_reads() -> None:
     inner = FunctionTree(told)
-    tree = WindowedTree(lambda: inner, 20)
+    tree = WindowedTree(lambda: inner, 21)
     tree.extend(range(-1, 19), [1] * 20)
     tree.extend([18] * 5, [2, 3, 4, 5, 6])  # six branches, each at the end of the first window
     tree.keep([19, 20, 21, 22, 23, 24])
@@ -109,7 +109,7 @@ def test_branches_share_what_a_new_window_reads() -> None:
 
 
 def test_tokens_that_no_window_reads_again_are_let_go() -> None:
-    tree = WindowedTree(lambda: FunctionTree(told), 10)
+    tree = WindowedTree(lambda: FunctionTree(told), 11)
     for at in range(302):
         tree.extend([at - 1], [at % IDS])
         tree.keep([at])

@@ -32,9 +32,10 @@ class Place:
 class WindowedTree:
     """A tree of any depth, on a model that takes only so many tokens.
 
-    A sequence is read in windows, the first as long as the model takes. Each of the others begins
-    half a length further on, and answers for those that end in its last half; so every token is
-    answered behind about half a length, or all there is, whatever else the tree holds.
+    A sequence is read in windows, the first as long as the model takes with the token to be
+    answered for. Each of the others begins half a length further on, and answers for those that end
+    in its last half; so every token is answered behind about half a length, or all there is,
+    whatever else the tree holds. These are the windows of `tokxfer evaluate`.
 
     Args:
         make: A new, empty tree of the model.
@@ -42,8 +43,8 @@ class WindowedTree:
     """
 
     def __init__(self, make: Callable[[], TreeModel], length: int) -> None:
-        self._tree, self.length, self.size = make(), length, 0
-        self._step = length - length // 2
+        self._tree, self.length, self.size = make(), max(1, length - 1), 0
+        self._step = max(1, length // 2)
         self._newest = self._cut = 0
         self._places: dict[int, Place] = {}  # those that may be extended
         self._read: dict[tuple[Place, int], int] = {}  # numbers in the tree, by window
