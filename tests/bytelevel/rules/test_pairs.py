@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from tests.families import FAMILIES
 from tokxfer.bytelevel.rules.merges import Derivations, MergeTable, encode_rows
@@ -120,6 +120,54 @@ def test_equal_merges_go_from_the_left() -> None:
         [True, False, False],
         [True, True, True],
     ]
+
+
+def random_model(seed: int) -> Model:
+    """Merges of random pairs in a random order, so that tokens come about out of order, too."""
+    source = random.Random(seed)
+    names = list("abc"[: source.randint(1, 3)])
+    merges: list[tuple[str, str]] = []
+    for _ in range(source.randint(3, 14)):
+        pair = (source.choice(names), source.choice(names))
+        if len(pair[0] + pair[1]) <= 8 and pair not in merges:
+            merges.append(pair)
+            names = list(dict.fromkeys((*names, pair[0] + pair[1])))
+    if seed % 4:
+        source.shuffle(merges)
+    ids = {name: token for token, name in enumerate(names)}
+    return Model(Tokenizer(models.BPE(ids, merges)))
+
+
+def test_random_merges_in_any_order_are_judged_as_the_library_does() -> None:
+    """Pairs and sequences of random tables; in half of them some token is made out of order."""
+    late = told = 0
+    for seed in range(250):
+        model = random_model(seed)
+        made = model.derivations
+        late += bool((made.clock > made.rank).any())
+        tokens = np.flatnonzero(made.reachable).tolist()
+        forbidden = {token: model.rule.forbidden(token) for token in tokens}
+        for left, right in itertools.product(tokens, repeat=2):
+            kept = model.encode(model.names[left] + model.names[right]) == [left, right]
+            assert kept != forbidden[left][right], (seed, model.names[left], model.names[right])
+            assert model.rule.allows(left, right) == kept
+        source = random.Random(seed)
+        for _ in range(60):
+            row = source.choices(tokens, k=source.randint(3, 6))
+            kept = model.encode("".join(model.names[t] for t in row)) == row
+            assert kept != any(forbidden[a][b] for a, b in itertools.pairwise(row)), (seed, row)
+            told += kept
+    assert late > 100
+    assert told > 500
+
+
+def test_a_part_made_at_the_turn_of_the_other_part_is_not_used_up_at_once() -> None:
+    merges = [("ab", "ab"), ("b", "ab"), ("a", "b")]
+    ids = {"a": 0, "b": 1, "ab": 2, "bab": 3, "abab": 4}
+    model = Model(Tokenizer(models.BPE(ids, merges)))
+    assert model.encode("babab") == [ids["bab"], ids["ab"]]
+    assert not model.rule.allows(ids["b"], ids["abab"])
+    assert model.rule.allows(ids["bab"], ids["ab"])
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "mistral", "cl100k"])

@@ -10,6 +10,10 @@ All the tokens that may not follow a given one are found at once. In the forest 
 part of a token's last merge is its parent, tokens that begin their lives with b form a subtree;
 with children in the order of when they use b up, those that do so no earlier than a given rank
 stand in one run behind b. A merge across the seam thus forbids one run of the forest's order.
+
+A token's clock is the largest rank of its merges. Merges of several tokens take turns by their
+clocks, on a tie all of the token further left first, and when one merge is done those ranked before
+it that it lets in follow at once. A moment is thus a clock and, for what follows at once, a rank.
 """
 
 from __future__ import annotations
@@ -34,21 +38,26 @@ class PairRule:
     def __init__(self, table: MergeTable, derivations: Derivations) -> None:
         self.derivations = derivations
         made = derivations
-        used_up = consumption(made, made.left)  # of a token's left part, by its last merge
+        count = len(table.left)
+        used_up = left_used_up(made, count)
         self.positions, ends = forest_order(made.left, used_up)
         self._by_position = np.argsort(self.positions)
         self._unreachable: Mask = ~made.reachable
-        self._right_used_up = consumption(made, made.right)
-        turn = np.arange(len(table.left))
+        self._right_used_up = right_used_up(made, count)
+        rank = np.arange(count)
         known = made.reachable[table.left] & made.reachable[table.right]
-        turn = np.maximum(turn, np.maximum(made.clock[table.left], made.clock[table.right]))
-        order = np.lexsort((turn, table.left))
+        ours, theirs = made.clock[table.left], made.clock[table.right]
+        turn = np.maximum(rank, np.maximum(ours, theirs))
+        # What the left side does at once at the turn of a tie is done before the right side's.
+        leaving = moment(turn, np.where(theirs < ours, rank, count), count)
+        order = np.lexsort((leaving, table.left))
         order = order[known[order]]
-        self._turn = turn[order]
+        self._leaving = leaving[order]
+        meeting = moment(turn, rank, count)[order]
         self._starts = np.searchsorted(table.left[order], np.arange(table.size + 1))
         second = table.right[order]
         self._from = self.positions[second]
-        self._to = run_ends(made.left, used_up, self.positions, ends, second, self._turn)
+        self._to = run_ends(made.left, used_up, self.positions, ends, second, meeting)
 
     def forbidden(self, token: int) -> Mask:
         """Whether each id [ids] cannot follow a token: the two would be merged otherwise.
@@ -74,7 +83,7 @@ class PairRule:
         used_up = NEVER
         while token >= 0:
             first, last = self._starts[token], self._starts[token + 1]
-            last = first + int(np.searchsorted(self._turn[first:last], used_up))
+            last = first + int(np.searchsorted(self._leaving[first:last], used_up))
             starts.append(self._from[first:last])
             stops.append(self._to[first:last])
             used_up = int(self._right_used_up[token])
@@ -88,15 +97,33 @@ class PairRule:
         )
 
 
-def consumption(made: Derivations, parts: Int[np.ndarray, " ids"]) -> Int[np.ndarray, " ids"]:
-    """The turn at which a part of each token [ids] is used up by the token's last merge.
+def moment(
+    clock: Int[np.ndarray, " moments"], rank: Int[np.ndarray, " moments"] | int, merges: int
+) -> Int[np.ndarray, " moments"]:
+    """Clocks and the ranks of what follows at once, from −1 to the number of merges, as numbers."""
+    found: npt.NDArray[np.int64] = clock * (merges + 2) + rank + 1
+    return found
 
-    That is the token's clock; but a part that came about at that very turn is used up at once, and
-    only merges ranked before the last one come in between.
+
+def left_used_up(made: Derivations, merges: int) -> Int[np.ndarray, " ids"]:
+    """The last moment at which a merge across a seam finds a token's [ids] left part.
+
+    A part that came about at the token's own clock is used up at once, and only merges ranked
+    before the token's last one come in between; unless the right part has this clock, too: it then
+    comes about later, and merges ranked before the clock come in between.
     """
-    part = np.where(parts >= 0, made.clock[parts], -1)
-    turns: npt.NDArray[np.int64] = np.where(made.clock > part, made.clock, made.rank)
-    return turns
+    part, other = (np.where(p >= 0, made.clock[p], -1) for p in (made.left, made.right))
+    at_once = (made.clock == part) & (other < part)
+    return moment(made.clock, np.where(at_once, made.rank, merges), merges)
+
+
+def right_used_up(made: Derivations, merges: int) -> Int[np.ndarray, " ids"]:
+    """The moment before which a merge across a seam finds a token's [ids] right part.
+
+    A part that came about at the token's own clock is used up at once: the left part was there.
+    """
+    part = np.where(made.right >= 0, made.clock[made.right], -1)
+    return moment(made.clock, np.where(made.clock == part, made.rank, -1), merges)
 
 
 def forest_order(
@@ -134,9 +161,9 @@ def run_ends(
     places: Int[np.ndarray, " ids"],
     ends: Int[np.ndarray, " ids"],
     tokens: Int[np.ndarray, " merges"],
-    turns: Int[np.ndarray, " merges"],
+    moments: Int[np.ndarray, " merges"],
 ) -> Int[np.ndarray, " merges"]:
-    """Behind the last of those that begin with a token and do not use it up before a turn.
+    """Behind the last of those that begin with a token and do not use it up before a moment.
 
     A tie counts: of two merges of one rank the one further left comes first.
     """
@@ -147,7 +174,7 @@ def run_ends(
     first = np.searchsorted(parents[children], tokens)
     last = np.searchsorted(parents[children], tokens, side="right")
     found: npt.NDArray[np.int64] = places[tokens] + 1
-    wanted = NEVER - turns
+    wanted = NEVER - moments
     low, high = first.copy(), last.copy()  # binary search in every run of children at once
     while (low < high).any():
         middle = (low + high) // 2
