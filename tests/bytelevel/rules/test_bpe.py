@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from tests.families import FAMILIES
 from tokxfer.bytelevel.rules.bpe import bpe_rule
 from tokxfer.bytelevel.rules.rule import Rule
+from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
 
 NAMES = ("byte_level", "byte_level_groups")
@@ -140,6 +143,50 @@ def test_bytes_of_no_character_are_text_too(vocabulary: ByteVocabulary, rule: Ru
         after = rule.follow(state, token)
         assert after is not None
         state, last = after, bytes([value])
+
+
+def edited(part: str, content: dict[str, Any]) -> ByteVocabulary:
+    """A byte-level vocabulary with some entries of a part of its tokenizer changed."""
+    whole = json.loads(FAMILIES["byte_level"]().to_str())
+    whole[part] = {**whole[part], **content}
+    return ByteVocabulary.from_tokenizer(Tokenizer.from_str(json.dumps(whole)))
+
+
+def cut_by(*steps: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(pre_tokenizers.Sequence(list(steps)).__getstate__())
+    return found
+
+
+def test_pre_tokens_within_characters_are_refused() -> None:
+    """Behind a byte-level step other steps see letters for bytes: ² is that of 0xB2."""
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for step in (pre_tokenizers.Digits(), pre_tokenizers.Punctuation()):
+        vocabulary = edited("pre_tokenizer", cut_by(byte_level, step))
+        with pytest.raises(UnsupportedError, match="cuts within characters such as"):
+            bpe_rule(vocabulary)
+    assert followed(
+        bpe_rule(edited("pre_tokenizer", cut_by(pre_tokenizers.Digits(), byte_level))), []
+    )
+
+
+def test_steps_behind_byte_level_that_cut_between_characters_are_read() -> None:
+    steps = [
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated"),
+    ]
+    vocabulary = edited("pre_tokenizer", cut_by(*steps))
+    rule = bpe_rule(vocabulary)
+    for text in ("хорошо 12345", "Größe 1234²", "¾ 2024"):
+        state = followed(rule, vocabulary.encode(text))
+        assert state is not None, text
+        assert rule.ends(state), text
+
+
+def test_dropout_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"at random \(dropout 0\.1\)"):
+        bpe_rule(edited("model", {"dropout": 0.1}))
+    for none in (None, 0.0):
+        bpe_rule(edited("model", {"dropout": none}))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "cl100k"])

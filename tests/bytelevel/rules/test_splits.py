@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import unicodedata
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,7 +56,16 @@ CUTTERS: dict[str, Any] = {
             pre_tokenizers.ByteLevel(False),
         ]
     ),
+    "one script": pre_tokenizers.Split(Regex("[\u0e00-\u0e7f]+"), "isolated"),
+    "rare numerals": pre_tokenizers.Split(
+        Regex(r"[\u0b72-\u0b77\U00010107-\U00010133]"), "isolated"
+    ),
 }
+ANYWHERE = [
+    chr(code)
+    for code in range(128, 0x20000)
+    if unicodedata.category(chr(code)) not in ("Cs", "Cn", "Co")
+]
 LETTERS = "aB1 2\n\r'.,stredlvm\t é中ア🙂²́_-  \n\n''   00000xyz/"
 
 
@@ -77,6 +87,21 @@ def drawn(seed: int, longest: int) -> str:
 def test_the_way_that_a_text_is_cut_lives_and_may_end(splits: Splits) -> None:
     for seed in range(600):
         text, state = drawn(seed, 16), START
+        for character, begins in zip(text, splits.flags(text), strict=True):
+            state = splits.step(state, character, begins)
+        assert state != DEAD, text
+        assert splits.ends(state), text
+
+
+def test_characters_of_all_scripts_are_cut_as_they_are(splits: Splits) -> None:
+    """Numerals are drawn oftener than other characters: they are few, and often cut apart."""
+    source = random.Random(4)
+    numerals = [character for character in ANYWHERE if unicodedata.category(character)[0] == "N"]
+    for trial in range(1500):
+        odd = source.choice(numerals if trial % 2 else ANYWHERE)
+        text = "".join(source.choices([*LETTERS[:20], odd], k=source.randint(0, 3))) + odd
+        text += source.choice(["", odd, source.choice(ANYWHERE)]) + source.choice(LETTERS[:20])
+        state = START
         for character, begins in zip(text, splits.flags(text), strict=True):
             state = splits.step(state, character, begins)
         assert state != DEAD, text
@@ -120,6 +145,15 @@ def test_a_text_begins_a_pre_token() -> None:
 def test_what_no_small_automaton_cuts_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="Where the pre-tokenizer of chance cuts"):
         Splits(lambda text: [0, zlib.crc32(bytes(c == "a" for c in text)) % len(text)], "chance")
+
+
+def test_a_pre_tokenizer_that_tells_every_block_apart_is_refused() -> None:
+    def cut(text: str) -> list[int]:
+        blocks = [ord(character) >> 7 for character in text]
+        return [at for at in range(len(text)) if at == 0 or blocks[at] != blocks[at - 1]]
+
+    with pytest.raises(UnsupportedError, match="of blocks tells too many kinds of characters"):
+        Splits(cut, "blocks")
 
 
 def test_no_pre_tokenizer_is_one_pre_token() -> None:

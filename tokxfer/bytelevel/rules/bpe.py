@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from tokxfer.bytelevel.rules.normalized import NormalizedRule
 from tokxfer.bytelevel.rules.normalizing import text_normalizer
 from tokxfer.bytelevel.rules.pairs import PairRule
 from tokxfer.bytelevel.rules.rule import Rule
-from tokxfer.bytelevel.rules.splits import Splits
+from tokxfer.bytelevel.rules.splits import Splits, wide
 from tokxfer.bytelevel.rules.wholes import Wholes
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
@@ -33,7 +34,8 @@ def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
 
     Raises:
         UnsupportedError: An added token swallows the spaces beside it, or must be a whole word; the
-            normalizer looks far; the pre-tokenizer drops some of the text.
+            normalizer looks far; the pre-tokenizer drops some of the text, or cuts characters;
+            merges are left out at random.
     """
     content = content_of(vocabulary.source)
     check_supported(vocabulary, content)
@@ -54,8 +56,15 @@ def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
 
 
 def check_supported(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> None:
-    """Refuse tokenizers whose tokens' bytes depend on their neighbours, or that drop text."""
+    """Refuse what depends on chance, tokens whose bytes depend on others, and dropped text."""
     name = vocabulary.source.name
+    dropout = content["model"].get("dropout")
+    if dropout:
+        raise UnsupportedError(
+            f"The BPE model of {name} leaves merges out at random (dropout {dropout}), so that a "
+            "text has no one encoding.",
+            'Set "dropout" to null in its tokenizer.json.',
+        )
     for entry in content.get("added_tokens") or []:
         odd = [key for key in ("lstrip", "rstrip", "single_word") if entry.get(key)]
         if odd and not entry.get("special"):
@@ -89,7 +98,8 @@ def plain_rule(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> BytePa
     }
     of_text = np.isin(kinds, (Kind.NORMAL, Kind.BYTE)).tolist()
     texts = tuple(t if kept else b"" for t, kept in zip(vocabulary.tokens, of_text, strict=True))
-    splits = Splits(cutter(content, spelling.mark), vocabulary.source.name)
+    name = vocabulary.source.name
+    splits = Splits(cutter(content, spelling.mark, name), name)
     made = Derivations.of(table, atoms)
     rule = PairRule(table, made)
     ignoring = bool(model.get("ignore_merges"))
@@ -123,11 +133,17 @@ def replaced(
     }
 
 
-def cutter(content: Mapping[str, Any], mark: str | None) -> Callable[[str], Iterable[int]]:
+def cutter(
+    content: Mapping[str, Any], mark: str | None, name: str
+) -> Callable[[str], Iterable[int]]:
     """Where the pre-tokens of a text begin, as a tokenizer's own pre-tokenizer says.
 
     A space that it would put before a text is left out. Spaces come to it as its normalizer leaves
     them: as the mark, if there is one and the pre-tokenizer does not write it itself.
+
+    Raises:
+        UnsupportedError: Some pre-tokens begin within a character, as where a step that looks for
+            digits comes behind one that writes bytes as letters, some of which are digits.
     """
     from tokenizers import Tokenizer, models
 
@@ -147,4 +163,12 @@ def cutter(content: Mapping[str, Any], mark: str | None) -> Callable[[str], Iter
         pieces = splitter.pre_tokenizer.pre_tokenize_str(text.replace(" ", seen))
         return [place[0] for _, place in pieces]
 
+    text = "\n".join(wide())
+    places = [place for _, place in splitter.pre_tokenizer.pre_tokenize_str(text)]
+    for (_, end), (start, _) in itertools.pairwise(places):
+        if start < end:
+            raise UnsupportedError(
+                f"The pre-tokenizer of {name} cuts within characters such as {text[start]!r}.",
+                "Take a tokenizer that cuts text before it writes bytes as letters.",
+            )
     return cut

@@ -8,6 +8,7 @@ apart are one class, and ways with the same future are one state: the pre-tokeni
 cuts every short continuation. Where random texts show that these are too short, as for groups of
 four digits, the ends of such a text become continuations, too, until no text shows it: automata are
 learnt so from queries and counterexamples (D. Angluin, 1987; O. Maler and A. Pnueli, 1995).
+The classes are: characters of all scripts are drawn, and what tells one from its class is added.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import operator
 import random
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from tokxfer.errors import UnsupportedError
 
@@ -66,28 +68,27 @@ class Splits:
         name: The tokenizer's, for messages.
 
     Raises:
-        UnsupportedError: No small automaton cuts random texts as the pre-tokenizer does.
+        UnsupportedError: No small automaton over few classes of characters cuts random texts as the
+            pre-tokenizer does.
     """
 
     def __init__(self, cut: Cut, name: str = "the tokenizer") -> None:
         self._cut = cut
         self._cuts: dict[str, Flags] = {}
-        self._contexts = list(itertools.product(BEFORE, BEHIND))
         self._signatures: dict[Flags, str] = {}
         self._classes: dict[str, str] = {}
-        self._classify()
-        while missed := self._missed_context():
-            self._contexts.append(missed)
-            self._classify()
-        self._contexts = telling(self._contexts, self.classes, self._signature_in)
-        self._signatures = {self._signature(character): character for character in self.classes}
-        few = len(self.classes) <= CLASSES
+        if not self._learn_classes():
+            raise UnsupportedError(
+                f"The pre-tokenizer of {name} tells too many kinds of characters apart for where "
+                "it cuts a text to be learnt from it.",
+                "Take a tokenizer whose pieces of text depend on a few kinds of characters.",
+            )
         self._continuations = [
             "".join(letters)
-            for length in range(LOOKAHEAD + 1 if few else 0)
+            for length in range(LOOKAHEAD + 1)
             for letters in itertools.product(self._signatures.values(), repeat=length)
         ]
-        for _ in range(ROUNDS if few else 0):
+        for _ in range(ROUNDS):
             self._forget()
             mistaken = self._mistaken()
             if not mistaken:
@@ -150,16 +151,44 @@ class Splits:
             self._cuts[text] = found
         return found
 
-    def _classify(self) -> None:
-        """Sort characters of every kind into classes by how they are cut in the contexts."""
+    def _learn_classes(self) -> bool:
+        """Sort characters into classes until no random text tells one from its representative.
+
+        Returns:
+            Whether few classes do.
+        """
+        known, contexts = seeds(), list(itertools.product(BEFORE, BEHIND))
+        for _ in range(ROUNDS):
+            self._classify(known, contexts)
+            while len(self.classes) <= CLASSES and (missed := self._missed(known)):
+                contexts.append(missed[1:])
+                self._classify(known, contexts)
+            if len(self.classes) > CLASSES:
+                return False
+            self._contexts = telling(contexts, self.classes, self._signature_in)
+            self._signatures = {self._signature(c): c for c in self.classes}
+            new = {self._signature(c): c for c in wide() if c not in self._classes}
+            known += [c for signature, c in new.items() if signature not in self._signatures]
+            if new.keys() <= self._signatures.keys():
+                missed = self._missed(wide())
+                if not missed:
+                    return True
+                known.append(missed[0])
+                contexts.append(missed[1:])
+        return False
+
+    def _classify(self, characters: Iterable[str], contexts: list[tuple[str, str]]) -> None:
+        """Sort characters into classes by how they are cut in the contexts."""
+        self._contexts = contexts
         self._signatures.clear()
-        for character in seeds():
+        self._classes.clear()
+        for character in characters:
             signature = self._signature(character)
             self._classes[character] = self._signatures.setdefault(signature, character)
 
-    def _missed_context(self) -> tuple[str, str] | None:
-        """A context that tells a character from its representative, looked for at random."""
-        source, characters = random.Random(0), seeds()
+    def _missed(self, characters: Sequence[str]) -> tuple[str, str, str] | None:
+        """A character and a context that tells it from its representative, looked for at random."""
+        source = random.Random(0)
         for trial in range(TRIALS):
             text = "".join(source.choices(characters, k=source.randint(2, LONGEST)))
             if trial % 2:  # one character among runs of few
@@ -168,9 +197,9 @@ class Splits:
             mapped = ""
             for at, character in enumerate(text):
                 before, behind = mapped, text[at + 1 :]
-                mapped += self._classes[character]
+                mapped += self.class_of(character)
                 if self.flags(mapped + behind) != self.flags(before + character + behind):
-                    return before, behind
+                    return character, before, behind
         return None
 
     def _mistaken(self) -> str:
@@ -251,6 +280,20 @@ def seeds() -> list[str]:
             met.add(category)
             found.append(chr(code))
     return [*found, "中", "ア", "🙂", "\u00a0", "\u3000"]
+
+
+@cache
+def wide() -> tuple[str, ...]:
+    """Characters of all scripts: those of two bytes, and beyond them one of every kind and block.
+
+    Kinds are general categories; a block is 128 characters.
+    """
+    found: dict[object, str] = {}
+    for code in range(128, 0x20000):
+        category = unicodedata.category(chr(code))
+        if category not in ("Cs", "Cn"):
+            found.setdefault(code if code < 0x800 else (category, code >> 7), chr(code))
+    return tuple(found.values())
 
 
 def telling(
