@@ -36,8 +36,11 @@ def covers(vocabulary: ByteVocabulary, text: bytes) -> Iterator[list[int]]:
 
 def canonical(vocabulary: ByteVocabulary, row: Sequence[int]) -> bool | None:
     """Whether a row begins the encoding of some text; None where it is no whole text."""
+    spelled = b"".join(vocabulary.tokens[token] for token in row)
+    if spelled and prefixed(vocabulary) and not spelled.startswith(b" "):
+        return False
     try:
-        text = b"".join(vocabulary.tokens[token] for token in row).decode()
+        text = spelled.decode()
     except UnicodeDecodeError:
         return None
     behind = MORE + DIGITS if text[-1:].isdigit() else MORE

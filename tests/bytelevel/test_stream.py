@@ -246,7 +246,7 @@ def test_a_stop_token_spells_nothing(vocabulary: ByteVocabulary, tokens: TokenSh
 def test_single_precision_loses_nothing_that_is_possible(
     vocabulary: ByteVocabulary, tokens: TokenShares, dtype: torch.dtype
 ) -> None:
-    tokens = TokenShares(EverythingRule(tokens.rule.tokens), [0])
+    tokens = TokenShares(EverythingRule(tokens.rule), [0])
     favourite = tokens.order.ids[-1]
 
     def answer(row: list[int]) -> torch.Tensor:
@@ -310,7 +310,7 @@ class FlatTree:
 def test_a_long_text_takes_no_more_time_or_memory_a_byte(law: str, epsilon: float) -> None:
     vocabulary = ByteVocabulary.from_tokenizer(FAMILIES["byte_level"]())
     rule = rule_of(vocabulary)
-    tokens = TokenShares(rule if law == "canonical" else EverythingRule(rule.tokens), [0])
+    tokens = TokenShares(rule if law == "canonical" else EverythingRule(rule), [0])
     going = (
         Frontier(rule, tokens.whole)
         if law == "canonical"

@@ -52,6 +52,13 @@ class CachedContext(list[int]):
         self.read = max(0, min(filled, len(self) - 1)) if whole else 0
 
 
+class Beginning(list[int]):
+    """Token ids behind which a text begins, with the space that encoding may put before it.
+
+    Behind other ids text goes on, and may begin without it.
+    """
+
+
 Context = Sequence[int] | Sequence[Mapping[str, str]] | str | None
 
 
@@ -76,7 +83,7 @@ def context_ids(
     """
     start = [] if begin is None else [begin]
     if context is None:
-        return start
+        return Beginning(start)
     if isinstance(context, str):
         return [*start, *vocabulary.encode(context)]
     if len(context) and isinstance(context[0], Mapping):
@@ -96,7 +103,7 @@ def context_ids(
                 f"The context holds id {token}, but the tokenizer's end at {vocabulary.size - 1}.",
                 "Take ids of the model's own tokenizer.",
             )
-    return context if isinstance(context, CachedContext) else ids
+    return context if isinstance(context, (CachedContext, Beginning)) else ids
 
 
 def chat_ids(messages: Any, tokenizer: Callable[[], Any] | None) -> list[int]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from tokxfer.bytelevel.asking import read
 from tokxfer.bytelevel.causal import refuse_unless_causal
-from tokxfer.bytelevel.context import Context, context_ids
-from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.context import Beginning, Context, context_ids
+from tokxfer.bytelevel.frontier import Frontier, Node
 from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.rules import EverythingRule, rule_of
+from tokxfer.bytelevel.rules.prefixed import puts_space
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.treemodel import AttentionTree, RowTree, TreeModel, takes_trees
 from tokxfer.bytelevel.windows import WindowedTree
 from tokxfer.checkpoints import begin_token, longest_window
 from tokxfer.errors import UsageError
-from tokxfer.vocabulary import ByteVocabulary
+from tokxfer.vocabulary import ByteVocabulary, Kind
 
 LAWS = ("canonical", "all")
 HORIZON = 4  # bytes; the number of sequences grows about 2.3 times with each
@@ -58,7 +62,7 @@ class ByteModel:
         self.model, self.vocabulary = model, vocabulary
         self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
         self.canonical = rule_of(vocabulary)
-        rule = EverythingRule(self.canonical.tokens) if law == "all" else self.canonical
+        rule = EverythingRule(self.canonical) if law == "all" else self.canonical
         self.tokens = TokenShares(rule, stops)
         self.stops = self.tokens.stops
         self._trees, self.length, self.begin = trees, None, vocabulary.roles.get("bos")
@@ -81,9 +85,25 @@ class ByteModel:
                 "The text holds half of a surrogate pair, which is no character.",
                 "Give its bytes, or leave it out.",
             )
-        if self.vocabulary.normalizes or self.vocabulary.spelling.continuation:
+        spelling = self.vocabulary.spelling
+        if self.vocabulary.normalizes or spelling.continuation or self._rewritten.search(text):
             return self._encoded(text)
-        return (b" " if text and self.prefixed else b"") + text.encode()
+        return (b" " if text and self._puts_space(text[0]) else b"") + text.encode()
+
+    def begun(self, text: str | bytes, context: Sequence[int]) -> bytes:
+        """The same behind a context.
+
+        Raises:
+            UsageError: A text begins there, with other bytes than encodings begin with.
+        """
+        data = self.spell(text)
+        if isinstance(context, Beginning) and data[:1] in self._unspaced:
+            raise UsageError(
+                f"The tokenizer puts a space before every text, but the bytes begin with "
+                f"{data[:1]!r}.",
+                "Begin with a space, or give a context, such as [], for the bytes to go on from.",
+            )
+        return data
 
     def _encoded(self, text: str) -> bytes:
         """What the tokens of a text spell."""
@@ -100,8 +120,36 @@ class ByteModel:
     @cached_property
     def prefixed(self) -> bool:
         """Whether encoding puts a space before a text."""
-        ids = self.vocabulary.encode("a")
-        return bool(ids) and self.vocabulary.tokens[ids[0]].startswith(b" ")
+        return puts_space(self.vocabulary, "a")
+
+    def _puts_space(self, first: str) -> bool:
+        """Whether encoding puts a space before a text that begins with a character."""
+        return self.prefixed and (first != " " or self._doubles)
+
+    @cached_property
+    def _doubles(self) -> bool:
+        """Whether encoding puts a space before a text that begins with one."""
+        return puts_space(self.vocabulary, " a")
+
+    @cached_property
+    def _rewritten(self) -> re.Pattern[str]:
+        """Parts of a text that do not decode to themselves, or that change what stands behind."""
+        names, kinds = self.vocabulary.names, self.vocabulary.kinds
+        added = np.flatnonzero(kinds == Kind.ADDED).tolist() if self.prefixed else []
+        parts = [self.vocabulary.spelling.mark, *(names[token] for token in added)]
+        return re.compile("|".join(re.escape(part) for part in parts if part) or r"(?!)")
+
+    @cached_property
+    def _unspaced(self) -> set[bytes]:
+        """The first bytes of tokens that come behind a context, but never begin a text."""
+        rule = self.tokens.rule
+        if rule.start == rule.behind:
+            return set()
+        later, first = (
+            {rule.tokens[token][:1] for token in np.flatnonzero(rule.allowed(state)).tolist()}
+            for state in (rule.behind, rule.start)
+        )
+        return later - first
 
     def context(self, context: Context) -> list[int]:
         """The ids of a context: see `next_byte`.
@@ -137,15 +185,18 @@ class ByteModel:
         if not 0 <= epsilon < 1:
             raise UsageError(f"Epsilon must be at least 0 and below 1, not {epsilon}.")
         number, logits = read(tree, context, self.vocabulary.size)
-        return [Stream(self.tokens, number, logits, self.frontier(), epsilon) for _ in range(count)]
+        begins = isinstance(context, Beginning)
+        return [
+            Stream(self.tokens, number, logits, self.frontier(begins=begins), epsilon)
+            for _ in range(count)
+        ]
 
-    def frontier(self) -> Frontier:
-        """The live nodes where a text begins."""
+    def frontier(self, *, begins: bool = False) -> Frontier:
+        """The live nodes where a text begins, or goes on from a context."""
+        rule, whole = self.tokens.rule, self.tokens.whole
         if self.law == "all":
-            return HorizonFrontier(
-                self.tokens.rule, self.tokens.whole, self.canonical, self.horizon
-            )
-        return Frontier(self.tokens.rule, self.tokens.whole)
+            return HorizonFrontier(rule, whole, self.canonical, self.horizon, begins=begins)
+        return Frontier(rule, whole, Node(None, -1, 0, 0, rule.start if begins else rule.behind))
 
     @cached_property
     def _takes_trees(self) -> bool:

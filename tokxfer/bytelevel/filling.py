@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.frontier import Frontier, Node
 from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -142,7 +142,8 @@ class Filled:
 
 def own_tokens(lm: ByteModel, data: bytes) -> list[int]:
     """The tokenizer's own tokens for bytes as they are, no space put before them."""
-    frontier = Frontier(lm.canonical, lm.tokens.whole)
+    root = Node(None, -1, 0, 0, lm.canonical.behind)
+    frontier = Frontier(lm.canonical, lm.tokens.whole, root)
     for byte in data:
         frontier.step(byte)
     whole: Sequence[list[int]] = [

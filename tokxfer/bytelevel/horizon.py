@@ -40,10 +40,14 @@ class HorizonFrontier(Frontier):
         vocabulary: The run of the whole vocabulary.
         canonical: The rule that says what the tokenizer itself would write.
         horizon: Bytes at the end within which tokens may end anyhow.
+        begins: Whether a text begins here, or goes on from a context.
     """
 
-    def __init__(self, rule: Rule, vocabulary: Run, canonical: Rule, horizon: int) -> None:
-        root = FreeNode(None, -1, 0, 0, rule.start, canonical.start, NEVER)
+    def __init__(
+        self, rule: Rule, vocabulary: Run, canonical: Rule, horizon: int, *, begins: bool = True
+    ) -> None:
+        free, own = (rule.start, canonical.start) if begins else (rule.behind, canonical.behind)
+        root = FreeNode(None, -1, 0, 0, free, own, NEVER)
         super().__init__(rule, vocabulary, root)
         self.horizon, self._canonical = horizon, canonical
 

@@ -115,11 +115,12 @@ class ByteLM(ByteModel):
                 which the bounds of the law then say.
 
         Raises:
-            UsageError: There is neither text nor context, nor a token that begins texts.
+            UsageError: There is neither text nor context, nor a token that begins texts; or bytes
+                that begin a text lack the space that encoding puts there.
             TokxferError: The model cannot have written the text.
         """
-        data = self.spell(text)
         before = self.context(context)
+        data = self.begun(text, before)
         if not data and not before:
             raise UsageError(*NOTHING)
         state = self.start(before, epsilon=epsilon)
@@ -174,7 +175,8 @@ class ByteLM(ByteModel):
             UsageError: A text that is to be differentiated is longer than the model.
         """
         texts = [text] if isinstance(text, (str, bytes)) else [*text]
-        data, before = [self.spell(one) for one in texts], self.context(context)
+        before = self.context(context)
+        data = [self.begun(one, before) for one in texts]
         if differentiable:
             found = [score_with_gradients(self, one, before, laws=laws) for one in data]
         else:
@@ -273,7 +275,8 @@ class ByteLM(ByteModel):
                 "Leave them out, or draw bytes.",
             )
         prompts = [prompt] if isinstance(prompt, (str, bytes)) else [*prompt]
-        data, before = [self.spell(one) for one in prompts], self.context(context)
+        before = self.context(context)
+        data = [self.begun(one, before) for one in prompts]
         if not before and not all(data):
             raise UsageError(*NOTHING)
         found = generate_texts(
@@ -308,11 +311,12 @@ class ByteLM(ByteModel):
             TokxferError: The model cannot have written it.
         """
         check_seed(seed)
-        data = self.spell(prompt)
+        before = self.context(context)
+        data = self.begun(prompt, before)
         if not data:
             raise UsageError("The prompt is empty: there is nothing to heal.", "Give it some text.")
         source = np.random.default_rng(seed) if sample else None
-        return heal_text(self, data, self.context(context), source)
+        return heal_text(self, data, before, source)
 
     def fill(
         self,

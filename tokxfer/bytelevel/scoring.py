@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tokxfer.bytelevel.asking import ROOM, advance_far
+from tokxfer.bytelevel.context import Beginning
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.mass import byte_masses
@@ -82,7 +83,7 @@ def score_with_gradients(lm: ByteModel, data: bytes, context: list[int], *, laws
             "Gradients need a context, and the model has no token that begins texts.",
             "Give a context.",
         )
-    cover = CoverTree.of(data, lm.frontier())
+    cover = CoverTree.of(data, lm.frontier(begins=isinstance(context, Beginning)))
     deepest = max(node.depth for node in cover.nodes)
     if lm.length is not None and len(context) + deepest > lm.length:
         raise UsageError(

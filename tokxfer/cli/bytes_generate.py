@@ -73,12 +73,14 @@ def command(
     weight, and tokens behind it. Temperature and cuts are of bytes; with them, byte after byte is
     drawn. Prints what was drawn, the prompt left out.
     """
+    from tokxfer.bytelevel.context import Beginning
+
     prompt = bytes_options.prompt(text, in_hex, file)
     lm = bytes_options.load(
         model, law, horizon, device=device, dtype=dtype, revision=revision,
         trust_remote_code=trust_remote_code, offline=offline,
     )  # fmt: skip
-    found = lm.generate(prompt, [] if no_bos else None, **drawing)
+    found = lm.generate(prompt, Beginning() if no_bos else None, **drawing)
     if as_json:
         print_json({"model": model, "law": law, **found.to_dict()})
         return

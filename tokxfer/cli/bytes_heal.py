@@ -51,9 +51,11 @@ def command(
     Of the token sequences that cover the prompt the heaviest is taken; its last token may spell
     more than the prompt.
     """
+    from tokxfer.bytelevel.context import Beginning
+
     prompt = bytes_options.prompt(text, in_hex, file)
     lm = bytes_options.load(model, **loading)
-    found = lm.heal(prompt, [] if no_bos else None, sample=sample, seed=seed)
+    found = lm.heal(prompt, Beginning() if no_bos else None, sample=sample, seed=seed)
     if as_json:
         print_json({"model": model, "law": lm.law, **found.to_dict()})
         return

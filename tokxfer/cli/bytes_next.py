@@ -66,13 +66,14 @@ def command(
     it); it may end in mid-word. Without any text the law is that of a text's first byte. The end
     of the text, all stop tokens together, is one outcome beside the 256 bytes.
     """
+    from tokxfer.bytelevel.context import Beginning
     from tokxfer.errors import UsageError
 
     prompt = bytes_options.prompt(text, in_hex, file)
     if no_bos and not prompt:
         raise UsageError("The prompt is empty, and --no-bos puts nothing before it.")
     lm = bytes_options.load(model, **loading)
-    law = lm.next_byte(prompt, [] if no_bos else None, epsilon=epsilon)
+    law = lm.next_byte(prompt, Beginning() if no_bos else None, epsilon=epsilon)
     if as_json:
         print_json({"model": model, "prompt": lm.spell(prompt).hex(), **law.to_dict()})
         return

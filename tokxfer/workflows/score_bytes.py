@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokxfer.bytelevel import ByteLM, Score
+from tokxfer.bytelevel.context import Beginning
 from tokxfer.bytelevel.law import IMPOSSIBLE
 from tokxfer.bytelevel.scoring import score_texts
 from tokxfer.errors import TokxferError, UsageError
@@ -172,8 +173,8 @@ def score_bytes_model(
     texts = [text for text in given if text]
     if not texts:
         raise TokxferError("There is no text to score.", "Give a text that is not empty.")
-    before = lm.context(None if bos else [])
-    data = [lm.spell(text) for text in texts]
+    before = lm.context(None if bos else Beginning())
+    data = [lm.begun(text, before) for text in texts]
     with progress_bar(sum(map(len, data)), Path(name).name, "B", progress) as bar:
         scores = score_texts(lm, data, before, epsilon=epsilon, progress=bar.update)
     zero = sum(bool((score.nats <= IMPOSSIBLE).any()) for score in scores)

@@ -41,9 +41,9 @@ def text_of(source: random.Random, longest: int = 30) -> str:
     return found[: source.randint(1, longest)]
 
 
-def walked(rule: Rule, row: list[int]) -> object | None:
-    """The state behind a row; None as soon as a token may not follow."""
-    state: object | None = rule.start
+def walked(rule: Rule, row: list[int], *, begins: bool = True) -> object | None:
+    """The state behind a row, of a whole text or not; None as soon as a token may not follow."""
+    state: object | None = rule.start if begins else rule.behind
     for token in row:
         state = None if state is None else rule.follow(state, token)
     return state

@@ -21,6 +21,7 @@ from tokxfer.bytelevel.rules.normalizing import TextNormalizer
 from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, Kind
+from tokxfer.vocabulary.spelling import components
 
 KEPT = 2**26  # bytes of masks of each kind
 
@@ -44,11 +45,14 @@ class AddedRule:
     Args:
         inner: The rule for text without them.
         added: The bytes of added tokens by id.
+        afresh: Whether what comes behind one begins as a text does: with the space put before it.
     """
 
-    def __init__(self, inner: Rule, added: Mapping[int, bytes]) -> None:
+    def __init__(self, inner: Rule, added: Mapping[int, bytes], *, afresh: bool = False) -> None:
         self.inner, self.added = inner, dict(added)
         self.start: Hashable = State(inner.start)
+        self.behind: Hashable = State(inner.behind)
+        self._next = inner.start if afresh else inner.behind
         self.tokens = tuple(self.added.get(i, token) for i, token in enumerate(inner.tokens))
         self._whole = set(self.added.values())
         self._beginnings = {t[:size] for t in self._whole for size in range(1, len(t))}
@@ -71,7 +75,7 @@ class AddedRule:
             going = self._scanned(state.begun, spelled)
             if going is None or not self.inner.ends(state.inner):
                 return None
-            return State(self.inner.start, frozenset(going | ({spelled} & self._beginnings)))
+            return State(self._next, frozenset(going | ({spelled} & self._beginnings)))
         inner = self.inner.follow(state.inner, token)
         if inner is None or not self._unspelled(state.begun)[token]:
             return None
@@ -129,8 +133,8 @@ def with_added(
 ) -> Rule:
     """The rule of a vocabulary, given that for normalized text without its added tokens.
 
-    Added tokens that are looked for in the text itself are cut out first; what lies between them is
-    normalized, and searched for the others.
+    As a tokenizer does, added tokens that are looked for in the text itself are cut out first; what
+    lies between them is normalized, and searched for the others, which are normalized, too.
 
     Raises:
         UnsupportedError: An added token swallows the spaces beside it, or must be a whole word.
@@ -147,8 +151,30 @@ def with_added(
     early = {entry["content"] for entry in entries if not entry.get("normalized")}
     added = np.flatnonzero(vocabulary.kinds == Kind.ADDED).tolist()
     first = {i: vocabulary.tokens[i] for i in added if vocabulary.names[i] in early}
-    later = {i: vocabulary.tokens[i] for i in added if i not in first}
-    rule = AddedRule(plain, later) if later else plain
+    later = {i: spelled for i in added if i not in first and (spelled := looked_for(vocabulary, i))}
+    rule = _cut_out(plain, later, vocabulary)
     if normalizer is not None:
         rule = NormalizedRule(rule, normalizer.normalize, normalizer.finish, normalizer.reach)
-    return AddedRule(rule, first) if first else rule
+    return _cut_out(rule, first, vocabulary)
+
+
+def _cut_out(rule: Rule, added: Mapping[int, bytes], vocabulary: ByteVocabulary) -> Rule:
+    """A rule with some added tokens."""
+    if not added:
+        return rule
+    ids = vocabulary.encode(f"{vocabulary.names[next(iter(added))]}a")
+    afresh = len(ids) > 1 and vocabulary.tokens[ids[1]].startswith(b" ")
+    return AddedRule(rule, added, afresh=afresh)
+
+
+def looked_for(vocabulary: ByteVocabulary, token: int) -> bytes:
+    """The bytes of normalized text that an added token is found as.
+
+    A normalizer that puts a space before a text puts one before the token, too.
+    """
+    normalizer, spelling = vocabulary.tokenizer.normalizer, vocabulary.spelling
+    steps = components(vocabulary.source.normalizer)
+    if normalizer is None or any(step["type"] == "ByteLevel" for step in steps):
+        return vocabulary.tokens[token]
+    text = str(normalizer.normalize_str(vocabulary.names[token]))
+    return (text.replace(spelling.mark, " ") if spelling.mark else text).encode()

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tokxfer.bytelevel.rules.added import AddedRule
+from tokxfer.bytelevel.rules.added import with_added
 from tokxfer.bytelevel.rules.bytepair import BytePairRule
 from tokxfer.bytelevel.rules.fallback import FallbackRule
 from tokxfer.bytelevel.rules.merges import Derivations, MergeTable
-from tokxfer.bytelevel.rules.normalized import NormalizedRule
 from tokxfer.bytelevel.rules.normalizing import text_normalizer
 from tokxfer.bytelevel.rules.pairs import PairRule
+from tokxfer.bytelevel.rules.prefixed import with_prefix
 from tokxfer.bytelevel.rules.rule import Rule
 from tokxfer.bytelevel.rules.splits import Splits, wide
 from tokxfer.bytelevel.rules.wholes import Wholes
@@ -29,9 +29,6 @@ from tokxfer.vocabulary.spelling import LOSSY_PRETOKENIZERS, components
 def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
     """The rule of a BPE vocabulary, byte-level or of SentencePiece.
 
-    As a tokenizer does, added tokens that are looked for in the text itself are cut out first; what
-    lies between them is normalized, and searched for the others.
-
     Raises:
         UnsupportedError: An added token swallows the spaces beside it, or must be a whole word; the
             normalizer looks far; the pre-tokenizer drops some of the text, or cuts characters;
@@ -39,24 +36,12 @@ def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
     """
     content = content_of(vocabulary.source)
     check_supported(vocabulary, content)
-    normalizer = text_normalizer(vocabulary)
-    rule: Rule = plain_rule(vocabulary, content)
-    entries = content.get("added_tokens") or []
-    early = {entry["content"] for entry in entries if not entry.get("normalized")}
-    cut_first: dict[int, bytes] = {}
-    cut_later: dict[int, bytes] = {}
-    for token in np.flatnonzero(vocabulary.kinds == Kind.ADDED).tolist():
-        place = cut_first if vocabulary.names[token] in early else cut_later
-        place[token] = vocabulary.tokens[token]
-    if cut_later:
-        rule = AddedRule(rule, cut_later)
-    if normalizer is not None:
-        rule = NormalizedRule(rule, normalizer.normalize, normalizer.finish, normalizer.reach)
-    return AddedRule(rule, cut_first) if cut_first else rule
+    plain = with_prefix(plain_rule(vocabulary, content), vocabulary)
+    return with_added(plain, vocabulary, content, text_normalizer(vocabulary))
 
 
 def check_supported(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> None:
-    """Refuse what depends on chance, tokens whose bytes depend on others, and dropped text."""
+    """Refuse what depends on chance, and tokenizers that drop text."""
     name = vocabulary.source.name
     dropout = content["model"].get("dropout")
     if dropout:
@@ -65,14 +50,6 @@ def check_supported(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> N
             "text has no one encoding.",
             'Set "dropout" to null in its tokenizer.json.',
         )
-    for entry in content.get("added_tokens") or []:
-        odd = [key for key in ("lstrip", "rstrip", "single_word") if entry.get(key)]
-        if odd and not entry.get("special"):
-            raise UnsupportedError(
-                f"The added token {entry['content']!r} of {name} is {odd[0]}: its bytes depend on "
-                "what stands beside it.",
-                "Take a tokenizer without such tokens.",
-            )
     for step in components(content.get("pre_tokenizer")):
         if step["type"] in LOSSY_PRETOKENIZERS or step.get("behavior") == "Removed":
             raise UnsupportedError(

@@ -64,6 +64,7 @@ class BytePairRule:
     ) -> None:
         self.splits, self.pairs, self.tokens, self.wholes = splits, pairs, tokens, wholes
         self.start: Hashable = State(-1, frozenset({Way(START)}))
+        self.behind: Hashable = self.start
         usable = pairs.derivations.reachable[: len(tokens)]
         self._usable: Mask = np.zeros(len(tokens), dtype=bool)
         self._usable[: len(usable)] = usable

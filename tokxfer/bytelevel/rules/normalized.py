@@ -59,6 +59,7 @@ class NormalizedRule:
     ) -> None:
         self.inner, self.tokens, self.reach = inner, inner.tokens, reach
         self.start: Hashable = State(inner.start)
+        self.behind: Hashable = State(inner.behind)
         self._normalize, self._finish = normalize, finish or normalize
         self._texts, rests = zip(*map(characters, self.tokens), strict=True)
         self._stays: Mask = np.array(

@@ -16,10 +16,13 @@ class Rule(Protocol):
 
     Attributes:
         start: The state before the first token of a text.
+        behind: The same where the text goes on from a context, so that it may begin without the
+            space that encoding puts before a text.
         tokens: The bytes of every id; b"" for ids that are not of text.
     """
 
     start: Hashable
+    behind: Hashable
     tokens: tuple[bytes, ...]
 
     def allowed(self, state: Hashable) -> Mask:

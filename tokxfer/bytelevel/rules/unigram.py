@@ -1,7 +1,7 @@
 """Canonical tokenizations of Unigram: the best segmentation of every pre-token.
 
 What is canonical is decided by the tokens' own text: the bytes that they decode to, in which a
-space is the mark that begins a word. Every such text counts, with or without a space before it.
+space is the mark that begins a word. Every such text counts.
 Where a tokenizer drops white space (T5, XLM-R), a text holds none but the spaces that are marks.
 Behind a normalizer only text that it leaves as it is counts.
 Characters that have no token are byte tokens if the tokenizer has them, and else are in no text.
@@ -22,6 +22,7 @@ from tokxfer.bytelevel.rules.characters import characters, continues
 from tokxfer.bytelevel.rules.crossings import Crossings
 from tokxfer.bytelevel.rules.lattice import FRESH, Lattice, OpenEnd
 from tokxfer.bytelevel.rules.normalizing import text_normalizer
+from tokxfer.bytelevel.rules.prefixed import with_prefix
 from tokxfer.bytelevel.rules.pretokens import cutting, loses
 from tokxfer.bytelevel.rules.rule import Mask, Rule
 from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
@@ -79,6 +80,7 @@ class UnigramRule:
     ) -> None:
         self.tokens, self._marked = tokens, mark is not None
         self.start: Hashable = frozenset({Way(START, FRESH)})
+        self.behind: Hashable = self.start
         self._loses, self._unknown = cache(loses), cache(self._is_unknown)
         self._names = ["" if any(map(self._loses, set(name))) else name for name in names]
         self._lattice = lattice
@@ -224,4 +226,6 @@ def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
         return [first for first, _ in spans(text.replace(" ", mark or " "))]
 
     plain = UnigramRule(Splits(cut), Lattice(scores), names, tokens, mark, partial(loses, spans))
-    return with_added(plain, vocabulary, content, text_normalizer(vocabulary))
+    return with_added(
+        with_prefix(plain, vocabulary), vocabulary, content, text_normalizer(vocabulary)
+    )

@@ -61,6 +61,7 @@ class WordPieceRule:
         self, splits: Splits, pieces: Iterable[str], tokens: tuple[bytes, ...], most: int
     ) -> None:
         self.start: Hashable = State()
+        self.behind: Hashable = self.start
         self.tokens, self._most, self._splits = tokens, most, splits
         self._texts = [token.decode() for token in tokens]
         self._first: Mask = np.array([text[:1] == " " for text in self._texts])
