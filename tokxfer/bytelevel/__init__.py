@@ -7,7 +7,7 @@ answers in one pass; summed over tokens that begin alike, its answers are masses
 
 from __future__ import annotations
 
-from tokxfer.bytelevel.context import CachedContext
+from tokxfer.bytelevel.context import Beginning, CachedContext
 from tokxfer.bytelevel.filling import Filled, FillTemplate
 from tokxfer.bytelevel.generation import Generated
 from tokxfer.bytelevel.healing import Healed
@@ -16,6 +16,7 @@ from tokxfer.bytelevel.scores import NextByte, Score
 from tokxfer.bytelevel.state import ByteState
 
 __all__ = [
+    "Beginning",
     "ByteLM",
     "ByteState",
     "CachedContext",
