@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   tokxfer bytes next models/english-bytebpe "The time trav"
-  tokxfer bytes next models/english-spbpe --hex "e2 80" --top 3
+  tokxfer bytes next models/english-spbpe --hex "20 e2 80" --top 3
   tokxfer bytes next models/english-bytebpe "The time trav" --law all --json
 """,
 )
