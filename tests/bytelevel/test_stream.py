@@ -256,9 +256,10 @@ def test_single_precision_loses_nothing_that_is_possible(
 
     exact = Reader(tokens, lambda row: answer(row).double()).read(b" a b")
     for parts in ([b" a b"], [b" ", b"a", b" ", b"b"]):
-        for law, expected in zip(Reader(tokens, answer).read(*parts), exact, strict=True):
+        reader = Reader(tokens, answer)
+        for law, expected in zip(reader.read(*parts), exact, strict=True):
             possible = expected.nats > -1e29
-            assert possible.sum() > 200
+            assert possible.sum() > (1 if law is reader.laws[0] else 200)
             assert np.abs(law.nats - expected.nats)[possible].max() < 1e-3
             assert (law.nats[~possible] == IMPOSSIBLE).all()
             assert law.nats.min() < -300
