@@ -28,6 +28,7 @@ LOOKAHEAD = 2  # characters of the continuations at first
 TRIALS, LONGEST = 2000, 8  # texts that test whether classes are fine enough, and their characters
 PROOFS, FARTHEST = 300, 14  # the same of texts that test the automaton
 ROUNDS, CLASSES, STATES = 20, 48, 200  # beyond these it is given up
+WIDENED = 8  # the same of rounds in which characters of other scripts bring new classes
 BEFORE = (
     "",
     "'",
@@ -158,7 +159,7 @@ class Splits:
             Whether few classes do.
         """
         known, contexts = seeds(), list(itertools.product(BEFORE, BEHIND))
-        for _ in range(ROUNDS):
+        for _ in range(WIDENED):
             self._classify(known, contexts)
             while len(self.classes) <= CLASSES and (missed := self._missed(known)):
                 contexts.append(missed[1:])
