@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
+import torch
 from tokenizers import AddedToken, Tokenizer
 
+from tests.bytelevel.enumeration import MORE, canonical, covers
+from tests.bytelevel.enumeration import spelled as spelled_text
 from tests.tiny import Tiny
-from tokxfer.bytelevel import ByteLM
-from tokxfer.bytelevel.filling import Fill, FillTemplate, own_tokens
+from tokxfer.bytelevel import ByteLM, filling
+from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate, agreed_tokens, own_tokens
 from tokxfer.bytelevel.model import raw
 from tokxfer.errors import UsageError
 
@@ -85,18 +90,173 @@ def test_a_middle_is_scored_with_its_end(lm: ByteLM, order: str) -> None:
     assert found == pytest.approx(expected + law.stop, abs=1e-4)
 
 
-def test_fills_are_drawn_and_cut_where_the_suffix_follows(lm: ByteLM) -> None:
+CUT = {
+    False: "the oth",
+    True: "th",
+}  # where two tokens may change, by whether a space is put before
+SHORT = ["the oth", "would whic", "I don'", "123"]  # their ends are several tokens
+
+
+@pytest.mark.parametrize("text", SHORT)
+def test_all_canonical_covers_begin_with_what_is_agreed_on(lm: ByteLM, text: str) -> None:
+    """Those of the whole prefix, by enumeration; what is agreed on is no less than it might be."""
+    data = lm.spell(text)
+    head = agreed_tokens(lm, data)
+    rows = [row for row in covers(lm.vocabulary, data) if canonical(lm.vocabulary, row)]
+    assert len(rows) > 1
+    assert all(row[: len(head)] == head for row in rows)
+    within = [row if spelled(lm, row) == data else row[:-1] for row in rows]
+    pairs = itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*within, strict=False))
+    common = [ids[0] for ids in pairs]
+    assert head == common or own_tokens(lm, spelled(lm, common)) != common
+
+
+def test_one_token_taken_back_would_not_do(lm: ByteLM) -> None:
+    data = lm.spell(CUT[lm.prefixed])
+    healed = own_tokens(lm, data)[:-1]
+    rows = [row for row in covers(lm.vocabulary, data) if canonical(lm.vocabulary, row)]
+    strays = [row for row in rows if row[: len(healed)] != healed]
+    assert strays
+    assert agreed_tokens(lm, data) == own_tokens(lm, data)[:-2]
+
+
+@torch.no_grad()
+def test_the_first_byte_of_a_middle_has_the_law_of_all_covers(
+    lm: ByteLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By enumeration of what covers the prefix, each cover weighed by the model."""
+    monkeypatch.setattr(filling, "NEAR", 0)
+    data, vocabulary = lm.spell(CUT[lm.prefixed]), lm.vocabulary
+    head = agreed_tokens(lm, data)
+    template = FillTemplate.of(vocabulary)
+    rest = own_tokens(lm, raw(SUFFIX))
+    before = [lm.begin, template.prefix, *head, template.suffix, *rest, template.middle]
+    texts = [t for t in range(vocabulary.size) if lm.canonical.tokens[t]]
+    masses, unsure = [0.0] * 256, set[int]()
+    for row in covers(vocabulary, data):
+        if row[: len(head)] != head or canonical(vocabulary, row) is False:
+            continue
+        whole = spelled(lm, row) == data
+        for longer in [[*row, token] for token in texts] if whole else [row]:
+            byte, known = spelled(lm, longer)[len(data)], canonical(vocabulary, longer)
+            if known is None:
+                unsure.add(byte)
+            elif known:
+                tail = longer[len(head) :]
+                logits = lm.model(input_ids=torch.tensor([[*before, *tail]])).logits[0, :-1]
+                nats = logits[:, : vocabulary.size].double().log_softmax(dim=-1)
+                nats = nats[len(before) - 1 :]
+                masses[byte] += float(nats[torch.arange(len(tail)), tail].sum().exp())
+    seams = Fill.of(lm, data, raw(SUFFIX), template)
+    law = lm.next_byte(seams.before, seams.context)
+    sure = [byte for byte in range(128) if masses[byte] and byte not in unsure]
+    assert len(sure) > 20
+    for byte in sure:
+        told = float(law.nats[byte] - law.nats[sure[0]])
+        assert told == pytest.approx(math.log(masses[byte] / masses[sure[0]]), abs=1e-3)
+    start = Fill.of(lm, b"", b"", template).context[:2]
+    healed = [*start, *own_tokens(lm, data)[:-1], template.suffix, *rest, template.middle]
+    biased = lm.next_byte(data[len(spelled(lm, healed[2 : -len(rest) - 2])) :], healed)
+    assert float((biased.nats - law.nats)[sure].abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("family", ["bytebpe", "qwen", "spbpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("law", ["canonical", "all"])
+def test_the_tokenizer_never_goes_back_on_what_is_agreed_on(
+    tiny: Tiny, family: str, law: str
+) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("llama", tokenizer=family), law=law)
+    less = 0
+    for text in (
+        "the oth",
+        "th",
+        "quic",
+        "and wit",
+        "the girl wh",
+        "I don",
+        "a  ",
+        "two  spa",
+        "The quick bro",
+    ):
+        data = lm.spell(text)
+        head = agreed_tokens(lm, data)
+        less += len(head) < len(own_tokens(lm, data))
+        assert data.startswith(spelled(lm, head))
+        assert own_tokens(lm, spelled(lm, head)) == head
+        for more in MORE:
+            whole = spelled_text(lm.vocabulary, text + more)
+            if whole.startswith(data):
+                assert own_tokens(lm, whole)[: len(head)] == head
+        rest = data[len(spelled(lm, head)) :]
+        assert rest == b"" or lm.next_byte(rest, [lm.begin or 0]).mass > -math.inf
+    assert less
+
+
+def test_a_prefix_may_stop_within_a_character_and_a_suffix_begin_there(lm: ByteLM) -> None:
+    template, both = FillTemplate.of(lm.vocabulary), "é".encode()
+    seams = Fill.of(lm, lm.spell("caf") + both[:1], both[1:] + b"s", template)
+    assert seams.before.endswith(b"caf" + both[:1])
+    assert seams.behind == both[1:]
+    seams = Fill.of(lm, b"", "éa".encode(), replace(template, seam=1))
+    assert seams.behind == both
+    with pytest.raises(UsageError, match="seam must be 0"):
+        replace(template, seam=-1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.9])
+def test_a_middle_ends_where_the_suffix_can_follow(lm: ByteLM, temperature: float) -> None:
+    """By a model that would end at once nearly everywhere: in tokens, and in bytes."""
+    template, size = replace(FillTemplate.of(lm.vocabulary), seam=1), 40
+
+    def hurry(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        raised = output.clone()
+        raised[..., lm.stops] += 8
+        raised[..., lm.canonical.tokens.index(b" ")] += 4
+        return raised
+
+    def drawn(seam: int) -> list[Filled]:
+        return [
+            lm.fill(
+                PREFIX, " jumps", template=replace(template, seam=seam), max_new_bytes=size,
+                temperature=temperature, seed=seed,
+            )
+            for seed in range(12)
+        ]  # fmt: skip
+
+    hook = lm.model.lm_head.register_forward_hook(hurry)
+    try:
+        anywhere, behind = drawn(0), drawn(1)
+    finally:
+        hook.remove()
+    assert sum(one.whole for one in anywhere) >= 10
+    whole = [one.data for one in behind if one.whole]
+    cut = [one.data for one in behind if not one.whole]
+    assert len(whole) >= 4
+    assert all(len(data) == size for data in cut)
+
+
+def test_fills_have_no_more_bytes_than_asked_for(lm: ByteLM) -> None:
     template = replace(FillTemplate.of(lm.vocabulary), seam=None)
     filled = [
-        lm.fill(PREFIX, SUFFIX, template=template, max_new_bytes=30, seed=seed) for seed in range(8)
+        lm.fill(PREFIX, SUFFIX, template=template, max_new_bytes=9, seed=seed) for seed in range(8)
     ]
     assert len({one.data for one in filled}) > 1
-    assert all(len(one.data) <= 30 + 20 for one in filled)
-    seams = Fill.of(lm, lm.spell(PREFIX), raw(SUFFIX), template)
-    drawn = lm.generate(seams.before, seams.context, max_new_bytes=30 + len(seams.behind), seed=3)
-    whole = drawn.reason == "stop" and drawn.data.endswith(seams.behind)
-    assert filled[3].whole == whole
-    assert filled[3].data == (drawn.data[: -len(seams.behind)] if whole else drawn.data)
+    assert {len(one.data) for one in filled if not one.whole} == {9}
+    with pytest.raises(UsageError, match="At least one byte"):
+        lm.fill(PREFIX, SUFFIX, template=template, max_new_bytes=0)
+
+
+def test_what_stands_before_may_be_given(lm: ByteLM) -> None:
+    template = FillTemplate.of(lm.vocabulary)
+    seams = Fill.of(lm, b" a", b" b", template, [])
+    assert seams.context[0] == template.prefix
+    options = {"template": template, "max_new_bytes": 5, "temperature": 0}
+    state = lm.start([*lm.context("dog"), *seams.context]).push(seams.before)[-1]
+    found = lm.fill(b" a", b" b", context="dog", **options)
+    assert found.data[:1] == state.top(1)[0][0]
+    assert lm.score_fill(b" a", b"c", b" b", template=template, context=[]) != pytest.approx(
+        lm.score_fill(b" a", b"c", b" b", template=template), abs=1e-3
+    )
 
 
 def test_bytes_are_encoded_as_they_are(lm: ByteLM) -> None:

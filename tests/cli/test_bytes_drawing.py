@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tokxfer as tx
 from tests.tiny import Tiny
+from tokxfer.bytelevel import FillTemplate
 from tokxfer.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -92,6 +94,41 @@ def test_a_middle_is_filled_in(run: Run) -> None:
     code, out, err = run("fill", CODE, "for i in ra", "(10):", *options)
     assert out == expected.text + "\n"
     assert expected.whole == ("did not end" not in err)
+
+
+def test_prefix_and_suffix_may_be_files_or_bytes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "above").write_text("for i in ra")
+    options = ("--max-new-bytes", 6, "--temperature", 0, "--json", "--seam", "token")
+    options += ("--no-bos", "--epsilon", 0.01)
+    given = ("--prefix-file", tmp_path / "above", "--suffix-hex", b"(10):".hex())
+    found = json.loads(run("fill", CODE, *given, *options)[1])
+    lm = tx.ByteLM.from_pretrained(CODE)
+    template = replace(FillTemplate.of(lm.vocabulary), seam=None)
+    expected = lm.fill(
+        "for i in ra", b"(10):", template=template, max_new_bytes=6, temperature=0,
+        context=[], epsilon=0.01,
+    )  # fmt: skip
+    assert (found["hex"], found["whole"]) == (expected.data.hex(), expected.whole)
+    assert found["nats"] == pytest.approx(expected.nats)
+    plain = json.loads(run("fill", CODE, "(10):", *given[:2], *options)[1])
+    assert plain == found
+    code, _, err = run("fill", CODE, "a", "b", "--seam", "two")
+    assert code == 2
+    assert "neither a number of bytes nor 'token'" in err
+
+
+def test_epsilon_reaches_what_is_healed(run: Run, folder: Path) -> None:
+    found = json.loads(run("heal", folder, "the do", "--epsilon", 0.2, "--json")[1])
+    expected = tx.ByteLM.from_pretrained(folder).heal("the do", epsilon=0.2)
+    assert (found["ids"], found["nats"]) == (expected.ids, expected.nats)
+
+
+def test_next_tells_the_horizon(run: Run, folder: Path) -> None:
+    assert json.loads(run("next", folder, "the", "--json")[1])["horizon"] is None
+    wide = ("--law", "all")
+    assert json.loads(run("next", folder, "the", *wide, "--json")[1])["horizon"] == 4
+    _, _, err = run("next", folder, "the", *wide, "--horizon", 2)
+    assert "last 2 bytes" in err
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 Models that were trained for it saw documents cut in three at random places, so a cut may be moved.
 The prefix's last bytes, and on request the suffix's first ones, are therefore moved into the
-middle: the first are given to the model as bytes, so that a token may span the seam, and a middle
-is whole when it ends with the second, so that the suffix can follow.
+middle. The first are given to the model as bytes, so that tokens may span the seam: all behind the
+last place that every token sequence of the prefix agrees on, whatever comes next. The second have
+to be written: only behind them may a middle end, so that the suffix can follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from tokxfer.bytelevel.frontier import Frontier, Node
+from tokxfer.bytelevel.context import Context
+from tokxfer.bytelevel.frontier import Frontier, Node, shared
 from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary
 
@@ -31,6 +34,9 @@ MARKERS = (
     ("[PREFIX]", "[SUFFIX]", "[MIDDLE]"),
 )
 ORDERS = ("psm", "spm")
+NEAR = (
+    12  # bytes of the prefix that a middle begins with at least: models read on from what is near
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,12 @@ class FillTemplate:
     Args:
         prefix, suffix, middle: Ids of the tokens that mark the three.
         order: "psm": the prefix stands before the suffix; "spm": behind it, with the middle.
-        seam: Bytes of the suffix that are moved into the middle; None moves its first token. Models
-            that saw cuts at any character need none, and know more of the suffix without.
+        seam: Bytes of the suffix that are moved into the middle, and as many more as a character
+            needs; None moves its first token. Models that saw cuts at any character need none, and
+            know more of the suffix without.
+
+    Raises:
+        UsageError: The order has another name, or the seam is negative.
     """
 
     prefix: int
@@ -53,6 +63,8 @@ class FillTemplate:
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise UsageError(f"{self.order!r} is no order.", f"Use {' or '.join(ORDERS)}.")
+        if self.seam is not None and self.seam < 0:
+            raise UsageError(f"The seam must be 0 bytes or more, not {self.seam}.")
 
     @classmethod
     def of(cls, vocabulary: ByteVocabulary, order: str = "psm") -> FillTemplate:
@@ -87,21 +99,25 @@ class Fill:
     behind: bytes
 
     @classmethod
-    def of(cls, lm: ByteModel, prefix: bytes, suffix: bytes, template: FillTemplate) -> Fill:
-        """Put a prefix and a suffix into a template."""
-        start = [] if lm.begin is None else [lm.begin]
-        after = own_tokens(lm, suffix)
-        seam = template.seam
-        if seam is None:
-            seam = len(lm.tokens.rule.tokens[after[0]]) if after else 0
-        rest = own_tokens(lm, suffix[seam:])
+    def of(
+        cls,
+        lm: ByteModel,
+        prefix: bytes,
+        suffix: bytes,
+        template: FillTemplate,
+        context: Context = None,
+    ) -> Fill:
+        """Put a prefix and a suffix into a template, behind a context."""
+        start = lm.context(context)
+        behind = _moved(lm, suffix, template.seam)
+        rest = own_tokens(lm, suffix[len(behind) :])
         if template.order == "spm":
-            context = [*start, template.prefix, template.suffix, *rest, template.middle]
-            return cls(context, prefix, suffix[:seam])
-        head = own_tokens(lm, prefix)[:-1]
-        moved = sum(len(lm.tokens.rule.tokens[token]) for token in head)
-        context = [*start, template.prefix, *head, template.suffix, *rest, template.middle]
-        return cls(context, prefix[moved:], suffix[:seam])
+            ids = [*start, template.prefix, template.suffix, *rest, template.middle]
+            return cls(ids, prefix, behind)
+        head = agreed_tokens(lm, prefix, NEAR)
+        before = prefix[_size(lm, head) :]
+        ids = [*start, template.prefix, *head, template.suffix, *rest, template.middle]
+        return cls(ids, before, behind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +126,8 @@ class Filled:
 
     Attributes:
         data: Its bytes.
-        whole: Whether it ended by itself, where the suffix can follow.
-        nats: Log-probability of what was drawn.
+        whole: Whether the model ended it, where the suffix can follow; else it was cut off.
+        nats: Log-probability of what was drawn, what the suffix begins with and the end included.
     """
 
     data: bytes
@@ -133,24 +149,89 @@ class Filled:
         }
 
     @classmethod
-    def of(cls, generated: Generated, behind: bytes) -> Filled:
-        """Take what the suffix begins with off what was drawn."""
+    def of(cls, generated: Generated, behind: bytes, size: int) -> Filled:
+        """Take what the suffix begins with off what was drawn; what has no end is cut to a size."""
         whole = generated.reason == "stop" and generated.data.endswith(behind)
-        size = len(generated.data) - (len(behind) if whole else 0)
-        return cls(generated.data[:size], whole, generated.nats)
+        end = len(generated.data) - len(behind) if whole else size
+        return cls(generated.data[:end], whole, generated.nats)
+
+
+def agreed_tokens(lm: ByteModel, data: bytes, near: int = 0) -> list[int]:
+    """The tokens that bytes begin with in every sequence that covers them, whatever comes next.
+
+    They are an encoding of their own, and what covers the bytes behind them can be written there
+    afresh, too.
+
+    Args:
+        lm: The model, whose law says which sequences count.
+        data: The bytes.
+        near: How many of them are to be left at least, or all.
+
+    Raises:
+        UsageError: No sequence covers them.
+    """
+    frontier = walked(lm.frontier(), data)
+    ends = [live.node for live in frontier.live]
+    if not ends:
+        raise _unspelled(data)
+    head, state, found = reduce(shared, ends).path(), lm.canonical.behind, [0]
+    for count, token in enumerate(head, 1):
+        state = lm.canonical.follow(state, token)
+        if state is None:
+            break
+        if lm.canonical.ends(state):
+            found.append(count)
+    while count := found.pop():
+        rest = data[_size(lm, head[:count]) :]
+        if len(rest) < near:
+            continue
+        afresh = walked(lm.frontier(), rest)
+        fresh = {tuple(live.node.path()) for live in afresh.live}
+        if all(tuple(node.path()[count:]) in fresh for node in ends):
+            return head[:count]
+    return []
 
 
 def own_tokens(lm: ByteModel, data: bytes) -> list[int]:
     """The tokenizer's own tokens for bytes as they are, no space put before them."""
     root = Node(None, -1, 0, 0, lm.canonical.behind)
-    frontier = Frontier(lm.canonical, lm.tokens.whole, root)
-    for byte in data:
-        frontier.step(byte)
+    frontier = walked(Frontier(lm.canonical, lm.tokens.whole, root), data)
     whole: Sequence[list[int]] = [
         node.path() for node in frontier.here if lm.canonical.ends(node.state)
     ]
     if data and not whole:
-        raise UsageError(
-            f"The tokenizer cannot spell {data[-20:]!r}.", "Leave out what it has no tokens for."
-        )
+        raise _unspelled(data)
     return whole[0] if data else []
+
+
+def walked(frontier: Frontier, data: bytes) -> Frontier:
+    """A frontier behind some bytes."""
+    for byte in data:
+        frontier.step(byte)
+    return frontier
+
+
+def _moved(lm: ByteModel, suffix: bytes, seam: int | None) -> bytes:
+    """What a suffix begins with that is moved into the middle: never a part of a character."""
+    size = _whole_characters(suffix, seam or 0)
+    if seam is None and (after := own_tokens(lm, suffix[size:])):
+        size = _whole_characters(suffix, size + _size(lm, after[:1]))
+    return suffix[:size]
+
+
+def _whole_characters(data: bytes, size: int) -> int:
+    """A number of bytes, or a little more, behind which a character of UTF-8 may begin."""
+    while size < len(data) and data[size] & 0xC0 == 0x80:
+        size += 1
+    return size
+
+
+def _size(lm: ByteModel, ids: Sequence[int]) -> int:
+    """The bytes that tokens spell."""
+    return sum(len(lm.tokens.rule.tokens[token]) for token in ids)
+
+
+def _unspelled(data: bytes) -> UsageError:
+    return UsageError(
+        f"The tokenizer cannot spell {data[-20:]!r}.", "Leave out what it has no tokens for."
+    )

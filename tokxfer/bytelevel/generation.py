@@ -13,7 +13,7 @@ from tokxfer.bytelevel.asking import advance, advance_far, ask_all
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.filters import Filter
 from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, pick_cover
-from tokxfer.bytelevel.law import STOP
+from tokxfer.bytelevel.law import IMPOSSIBLE, STOP
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.tokens import Shares
 from tokxfer.bytelevel.treemodel import TreeModel
@@ -69,6 +69,7 @@ class Ending:
     Args:
         size: Bytes at most.
         strings: Strings that end a text, wherever they turn up behind the prompt.
+        behind: What a text has to end with: elsewhere no token may end it.
 
     Raises:
         UsageError: A string is empty, or the size is not positive.
@@ -76,6 +77,7 @@ class Ending:
 
     size: int
     strings: tuple[bytes, ...] = ()
+    behind: bytes = b""
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -138,7 +140,12 @@ def in_bytes(
                 continue
             if not stream.law.possible:
                 raise TokxferError(*IMPOSSIBLE_TEXT)
-            outcome = filters.draw(stream.law.nats, sources[at])
+            allowed = stream.law.nats
+            early = not written[at].endswith(ending.behind)
+            if early and allowed[:STOP].max() > IMPOSSIBLE:
+                allowed = allowed.copy()
+                allowed[STOP] = IMPOSSIBLE
+            outcome = filters.draw(allowed, sources[at])
             nats[at] += float(stream.law.nats[outcome])
             if outcome == STOP:
                 done[at] = len(written[at]), "stop"
@@ -167,7 +174,7 @@ def in_tokens(
     sources: Sequence[np.random.Generator],
 ) -> list[Generated]:
     """Draw a cover of each prompt, then token after token."""
-    drawer = TokenDrawer(lm)
+    drawer = TokenDrawer(lm, ending.behind)
     rows = [drawer.begin(*told) for told in zip(streams, prompts, sources, strict=True)]
     tree.keep(row.number for row in rows)
     for row in rows:
@@ -235,10 +242,11 @@ class TokenDrawer:
 
     Args:
         lm: The model.
+        behind: What a text has to end with for a stop to be drawn, if anything else can be.
     """
 
-    def __init__(self, lm: ByteModel) -> None:
-        self._tokens = lm.tokens
+    def __init__(self, lm: ByteModel, behind: bytes = b"") -> None:
+        self._tokens, self._behind = lm.tokens, behind
 
     def begin(self, stream: Stream, prompt: bytes, source: np.random.Generator) -> Row:
         """Draw a cover of a stream's text, and if it ends with the text, a token behind it."""
@@ -257,14 +265,18 @@ class TokenDrawer:
         self._draw(row, *self._tokens.of(row.logits, row.state))
 
     def _draw(self, row: Row, shares: Shares, stops: Float[np.ndarray, " stops"]) -> None:
-        """Draw a token in proportion to shares [places], or a stop."""
-        parts = np.concatenate([shares, stops])
-        sums = np.cumsum(parts, dtype=np.float64)
-        if not sums[-1] > 0:
+        """Draw a token in proportion to shares [places], or a stop that comes not too early."""
+        parts = np.concatenate([shares, stops]).astype(np.float64)
+        whole = parts.sum()
+        if not whole > 0:
             raise TokxferError(*IMPOSSIBLE_TEXT)
+        left = parts
+        if not row.data.endswith(self._behind) and parts[: len(shares)].any():
+            left = parts[: len(shares)]
+        sums = np.cumsum(left)
         place = int(np.searchsorted(sums, row.source.random() * sums[-1], side="right"))
         place = min(place, int(np.searchsorted(sums, sums[-1])))
-        row.nats += float(np.log(parts[place] / sums[-1]))
+        row.nats += float(np.log(parts[place] / whole))
         if place >= len(shares):
             row.stop()
         else:

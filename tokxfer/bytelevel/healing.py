@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tokxfer.bytelevel.asking import advance_far
+from tokxfer.bytelevel.asking import advance_far, ask_all
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.frontier import Node
 from tokxfer.bytelevel.stream import Stream
@@ -118,13 +118,18 @@ def pick_cover(
 
 @torch.no_grad()
 def heal_text(
-    lm: ByteModel, prompt: bytes, context: list[int], source: np.random.Generator | None
+    lm: ByteModel,
+    prompt: bytes,
+    context: list[int],
+    source: np.random.Generator | None,
+    epsilon: float = 0.0,
 ) -> Healed:
     """A cover of a prompt as tokens behind a context, and the cache that goes with it."""
     tree = lm.tree()
-    (stream,) = lm.streams(tree, context, 0.0)
+    (stream,) = lm.streams(tree, context, epsilon)
     for _ in advance_far(tree, [stream], [prompt]):
         pass
+    ask_all(tree, [stream])
     cover = pick_cover(stream, source)
     ids = [*context, *cover.tokens]
     beyond = b""

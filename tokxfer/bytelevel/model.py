@@ -292,6 +292,7 @@ class ByteLM(ByteModel):
         context: Context = None,
         *,
         sample: bool = False,
+        epsilon: float = 0.0,
         seed: int = 0,
     ) -> Healed:
         """A prompt as tokens that the model can go on from, its last ones mended.
@@ -300,6 +301,7 @@ class ByteLM(ByteModel):
             prompt: What was written so far; it may stop in mid-token.
             context: What stands before: see `next_byte`.
             sample: Whether to draw the cover by its weight, not to take the heaviest.
+            epsilon: See `next_byte`.
             seed: Of what is drawn.
 
         Returns:
@@ -316,7 +318,7 @@ class ByteLM(ByteModel):
         if not data:
             raise UsageError("The prompt is empty: there is nothing to heal.", "Give it some text.")
         source = np.random.default_rng(seed) if sample else None
-        return heal_text(self, data, before, source)
+        return heal_text(self, data, before, source, epsilon)
 
     def fill(
         self,
@@ -324,36 +326,46 @@ class ByteLM(ByteModel):
         suffix: str | bytes,
         *,
         template: FillTemplate | None = None,
+        context: Context = None,
         max_new_bytes: int = 200,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
+        epsilon: float = 0.0,
         seed: int = 0,
     ) -> Filled:
         """Write what stands between a prefix and a suffix.
 
-        Both may stop and begin in mid-token: tokens may span either seam.
+        The prefix may stop in mid-token, however many tokens of it another cut changes. So may the
+        suffix begin, if the template's `seam` moves its first bytes into the middle: then the
+        middle ends only where they were written, so that the rest can follow. Without, the suffix
+        is shown in the tokenizer's own tokens, and the middle ends wherever the model ends it.
 
         Args:
             prefix: What stands before.
             suffix: What stands behind.
             template: How the model is shown them; None takes the markers its vocabulary is known
                 to have, the prefix first.
+            context: What stands before all of it: see `next_byte`.
             max_new_bytes: Bytes at most.
             temperature, top_k, top_p, min_p: Of the law of the next byte: see `Filter`.
+            epsilon: See `next_byte`; for bytes.
             seed: Of what is drawn.
 
         Raises:
             UsageError: The model has no markers, or a value is out of range.
         """
-        template = template or FillTemplate.of(self.vocabulary)
-        seams = Fill.of(self, self.spell(prefix), raw(suffix), template)
-        generated = self.generate(
-            seams.before, seams.context, max_new_bytes=max_new_bytes + len(seams.behind),
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+        template, size = template or FillTemplate.of(self.vocabulary), Ending(max_new_bytes).size
+        seams = Fill.of(self, self.spell(prefix), raw(suffix), template, context)
+        filters = Filter(temperature, top_k, top_p, min_p)
+        (generated,) = generate_texts(
+            self, [seams.before], seams.context,
+            Ending(size + len(seams.behind), behind=seams.behind), filters,
+            by="tokens" if filters.idle else "bytes",
+            epsilon=epsilon, source=np.random.default_rng(seed),
         )  # fmt: skip
-        return Filled.of(generated, seams.behind)
+        return Filled.of(generated, seams.behind, size)
 
     def score_fill(
         self,
@@ -362,11 +374,14 @@ class ByteLM(ByteModel):
         suffix: str | bytes,
         *,
         template: FillTemplate | None = None,
+        context: Context = None,
+        epsilon: float = 0.0,
     ) -> float:
         """Log-probability of a middle and its end between a prefix and a suffix: see `fill`."""
         template = template or FillTemplate.of(self.vocabulary)
-        seams = Fill.of(self, self.spell(prefix), raw(suffix), template)
-        score = self.score(seams.before + raw(middle) + seams.behind, seams.context)
+        seams = Fill.of(self, self.spell(prefix), raw(suffix), template, context)
+        data = seams.before + raw(middle) + seams.behind
+        score = self.score(data, seams.context, epsilon=epsilon)
         return float(score.nats[len(seams.before) :].sum()) + score.stop
 
     def start(self, context: Context = None, *, epsilon: float = 0.0) -> ByteState:

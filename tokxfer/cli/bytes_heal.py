@@ -26,6 +26,7 @@ Examples:
 @options.shared(
     bytes_options.law,
     bytes_options.horizon,
+    bytes_options.epsilon,
     bytes_options.no_bos,
     options.seed,
     options.device,
@@ -41,6 +42,7 @@ def command(
     in_hex: str | None,
     file: str | None,
     sample: bool,
+    epsilon: float,
     seed: int,
     no_bos: bool,
     as_json: bool,
@@ -55,7 +57,8 @@ def command(
 
     prompt = bytes_options.prompt(text, in_hex, file)
     lm = bytes_options.load(model, **loading)
-    found = lm.heal(prompt, Beginning() if no_bos else None, sample=sample, seed=seed)
+    before = Beginning() if no_bos else None
+    found = lm.heal(prompt, before, sample=sample, epsilon=epsilon, seed=seed)
     if as_json:
         print_json({"model": model, "law": lm.law, **found.to_dict()})
         return

@@ -73,11 +73,15 @@ def command(
     if no_bos and not prompt:
         raise UsageError("The prompt is empty, and --no-bos puts nothing before it.")
     lm = bytes_options.load(model, **loading)
+    horizon = lm.horizon if lm.law == "all" else None
     law = lm.next_byte(prompt, Beginning() if no_bos else None, epsilon=epsilon)
     if as_json:
-        print_json({"model": model, "prompt": lm.spell(prompt).hex(), **law.to_dict()})
+        told = {"model": model, "prompt": lm.spell(prompt).hex(), "horizon": horizon}
+        print_json({**told, **law.to_dict()})
         return
     print_law(law, top)
+    if horizon is not None:
+        note(f"All tokenizations of the last {horizon} bytes were taken.", quiet=quiet)
     if not law.exact:
         likeliest = int(law.nats.argmax())
         low, high = (math.exp(float(bound[likeliest])) for bound in (law.lower, law.upper))
