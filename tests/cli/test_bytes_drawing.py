@@ -93,7 +93,7 @@ def test_a_middle_is_filled_in(run: Run) -> None:
     assert found["whole"] == expected.whole
     code, out, err = run("fill", CODE, "for i in ra", "(10):", *options)
     assert out == expected.text + "\n"
-    assert expected.whole == ("did not end" not in err)
+    assert expected.whole == ("cut off" not in err)
 
 
 def test_prefix_and_suffix_may_be_files_or_bytes(run: Run, tmp_path: Path) -> None:
