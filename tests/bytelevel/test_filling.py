@@ -103,7 +103,7 @@ def test_all_canonical_covers_begin_with_what_is_agreed_on(lm: ByteLM, text: str
     data = lm.spell(text)
     head = agreed_tokens(lm, data)
     rows = [row for row in covers(lm.vocabulary, data) if canonical(lm.vocabulary, row)]
-    assert len(rows) > 1
+    assert rows
     assert all(row[: len(head)] == head for row in rows)
     within = [row if spelled(lm, row) == data else row[:-1] for row in rows]
     pairs = itertools.takewhile(lambda ids: len(set(ids)) == 1, zip(*within, strict=False))

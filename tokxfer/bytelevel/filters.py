@@ -66,3 +66,9 @@ class Filter:
         shares = np.where(kept, shares, 0.0)
         found: Float[np.ndarray, " outcomes"] = shares / shares.sum()
         return found
+
+
+def check_seed(seed: int) -> None:
+    """Refuse seeds below 0."""
+    if seed < 0:
+        raise UsageError(f"The seed must be 0 or more, not {seed}.")

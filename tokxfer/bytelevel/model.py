@@ -14,7 +14,7 @@ import torch
 from tokxfer.bytelevel.context import Context
 from tokxfer.bytelevel.core import HORIZON, ByteModel
 from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate
-from tokxfer.bytelevel.filters import Filter
+from tokxfer.bytelevel.filters import Filter, check_seed
 from tokxfer.bytelevel.generation import Ending, Generated, generate_texts
 from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, Healed, heal_text
 from tokxfer.bytelevel.scores import NextByte, Score
@@ -358,12 +358,12 @@ class ByteLM(ByteModel):
         """
         template, size = template or FillTemplate.of(self.vocabulary), Ending(max_new_bytes).size
         seams = Fill.of(self, self.spell(prefix), raw(suffix), template, context)
+        check_seed(seed)
         filters = Filter(temperature, top_k, top_p, min_p)
         (generated,) = generate_texts(
-            self, [seams.before], seams.context,
+            self, [seams.before], self.context(seams.context),
             Ending(size + len(seams.behind), behind=seams.behind), filters,
-            by="tokens" if filters.idle else "bytes",
-            epsilon=epsilon, source=np.random.default_rng(seed),
+            by="tokens" if filters.idle else "bytes", epsilon=epsilon, seed=seed,
         )  # fmt: skip
         return Filled.of(generated, seams.behind, size)
 
@@ -393,9 +393,3 @@ class ByteLM(ByteModel):
 def raw(text: str | bytes) -> bytes:
     """Bytes, or those of a text, with nothing put before it."""
     return text.encode() if isinstance(text, str) else text
-
-
-def check_seed(seed: int) -> None:
-    """Refuse seeds below 0."""
-    if seed < 0:
-        raise UsageError(f"The seed must be 0 or more, not {seed}.")
