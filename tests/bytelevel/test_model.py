@@ -319,3 +319,15 @@ def test_a_model_with_a_short_window_and_a_long_text(tiny: Tiny) -> None:
     score = lm.score(" " * 30 + "\n\n  the end", epsilon=0.01)
     assert torch.isfinite(score.nats).all()
     assert (score.nats > -1e29).all()
+
+
+@pytest.mark.parametrize("text", ["cafe\u0301 society, and more of it", 4 * "e\u0301"])
+def test_no_text_is_impossible_under_the_law_of_all(tiny: Tiny, text: str) -> None:
+    """A tokenizer that composes characters writes none apart, but sequences do spell them."""
+    folder = tiny.model("llama", tokenizer="qwen", seed=3)
+    found = ByteLM.from_pretrained(folder, law="all").score(text.encode())
+    assert float(found.nats.min()) > -100
+    assert float(ByteLM.from_pretrained(folder).score(text.encode()).nats.min()) < -1e29
+    plain = "the quick brown fox"
+    composed = ByteLM.from_pretrained(folder, law="all", horizon=len(plain)).score(plain)
+    assert composed.mass >= ByteLM.from_pretrained(folder).score(plain).mass

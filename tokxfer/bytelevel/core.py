@@ -63,6 +63,8 @@ class ByteModel:
         self.law, self.horizon, self._tokenizer = law, horizon, tokenizer
         self.canonical = rule_of(vocabulary)
         rule = EverythingRule(self.canonical) if law == "all" else self.canonical
+        changes = law == "all" and vocabulary.normalizes
+        self._settled = rule_of(vocabulary, normalized=False) if changes else self.canonical
         self.tokens = TokenShares(rule, stops)
         self.stops = self.tokens.stops
         self._trees, self.length, self.begin = trees, None, vocabulary.roles.get("bos")
@@ -195,7 +197,7 @@ class ByteModel:
         """The live nodes where a text begins, or goes on from a context."""
         rule, whole = self.tokens.rule, self.tokens.whole
         if self.law == "all":
-            return HorizonFrontier(rule, whole, self.canonical, self.horizon, begins=begins)
+            return HorizonFrontier(rule, whole, self._settled, self.horizon, begins=begins)
         return Frontier(rule, whole, Node(None, -1, 0, 0, rule.start if begins else rule.behind))
 
     @cached_property

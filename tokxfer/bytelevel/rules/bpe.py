@@ -26,8 +26,8 @@ from tokxfer.vocabulary.reading import content_of
 from tokxfer.vocabulary.spelling import LOSSY_PRETOKENIZERS, components
 
 
-def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
-    """The rule of a BPE vocabulary, byte-level or of SentencePiece.
+def bpe_rule(vocabulary: ByteVocabulary, *, normalized: bool = True) -> Rule:
+    """The rule of a BPE vocabulary, byte-level or of SentencePiece: see `rule_of`.
 
     Raises:
         UnsupportedError: An added token swallows the spaces beside it, or must be a whole word; the
@@ -37,7 +37,8 @@ def bpe_rule(vocabulary: ByteVocabulary) -> Rule:
     content = content_of(vocabulary.source)
     check_supported(vocabulary, content)
     plain = with_prefix(plain_rule(vocabulary, content), vocabulary)
-    return with_added(plain, vocabulary, content, text_normalizer(vocabulary))
+    normalizer = text_normalizer(vocabulary) if normalized else None
+    return with_added(plain, vocabulary, content, normalizer)
 
 
 def check_supported(vocabulary: ByteVocabulary, content: Mapping[str, Any]) -> None:

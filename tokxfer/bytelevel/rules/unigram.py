@@ -192,7 +192,7 @@ def settled(way: Way) -> Way:
     return way if way.open_end.text else replace(way, open_end=FRESH)
 
 
-def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
+def unigram_rule(vocabulary: ByteVocabulary, *, normalized: bool = True) -> Rule:
     """The rule of a Unigram vocabulary.
 
     Raises:
@@ -226,6 +226,5 @@ def unigram_rule(vocabulary: ByteVocabulary) -> Rule:
         return [first for first, _ in spans(text.replace(" ", mark or " "))]
 
     plain = UnigramRule(Splits(cut), Lattice(scores), names, tokens, mark, partial(loses, spans))
-    return with_added(
-        with_prefix(plain, vocabulary), vocabulary, content, text_normalizer(vocabulary)
-    )
+    normalizer = text_normalizer(vocabulary) if normalized else None
+    return with_added(with_prefix(plain, vocabulary), vocabulary, content, normalizer)
