@@ -296,3 +296,9 @@ def test_notes_go_to_stderr_unless_quiet(capsys: pytest.CaptureFixture[str]) -> 
     note("heard")
     note("unheard", quiet=True)
     assert capsys.readouterr() == ("", "heard\n")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "tokxfer", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"tokxfer, version {tokxfer.__version__}"

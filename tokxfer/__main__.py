@@ -1,0 +1,5 @@
+"""`python -m tokxfer` is `tokxfer`."""
+
+from tokxfer.cli.main import main
+
+main()
