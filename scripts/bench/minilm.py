@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tables import markdown_table, replace_block
 
-from tokxfer.embeddings import REGISTRY, build_method, uses_donor_weights
+from tokxfer.embeddings import REGISTRY, build_method, uses
 from tokxfer.errors import TokxferError
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.planning import Plan, plan_transplant
@@ -331,7 +331,7 @@ def main(words: Sequence[str] | None = None, report: Callable[[str], None] = pri
 def uses_only_weights(method: str) -> bool:
     """Whether a method cannot do without the donor's weights."""
     built = REGISTRY[method]()
-    return uses_donor_weights(built) and "donor weights" in built.needs
+    return uses(built, "donor weights") and "donor weights" in built.needs
 
 
 if __name__ == "__main__":

@@ -10,7 +10,22 @@ import torch
 from tests.embeddings.corpora import with_corpus
 from tests.embeddings.problems import make_problem
 from tests.embeddings.test_methods import rebuilt
-from tokxfer.embeddings import Auto, Blend, Linear, Subword, held_out, label, uses_donor_weights
+from tokxfer.embeddings import (
+    Auto,
+    Blend,
+    HeldOut,
+    Linear,
+    Method,
+    Problem,
+    Procrustes,
+    Settled,
+    Subword,
+    auto,
+    held_out,
+    label,
+    settled,
+    uses,
+)
 from tokxfer.embeddings.auto import CANDIDATES
 
 WITHOUT_WEIGHTS = {
@@ -44,6 +59,36 @@ def test_rows_are_those_of_the_method_taken() -> None:
     assert torch.equal(rebuilt(problem, Auto()), rebuilt(problem, taken))
 
 
+def test_both_matrices_get_the_method_of_the_highest_mean_cosine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {
+        ("input", "blend"): 0.9, ("output", "blend"): 0.1,
+        ("input", "linear"): 0.2, ("output", "linear"): 0.7,
+        ("input", "procrustes"): 0.6, ("output", "procrustes"): 0.5,
+    }  # fmt: skip
+
+    def scored(problem: Problem, method: Method) -> HeldOut:
+        return HeldOut(9, told.get((problem.matrix, label(method)), 0.0), 1.0, 1.0)
+
+    monkeypatch.setattr(auto, "held_out", scored)
+    first, second = (
+        make_problem("sentencepiece_bpe", "byte_level", matrix=m) for m in ("input", "output")
+    )
+    both = [dataclasses.replace(first, other=second), dataclasses.replace(second, other=first)]
+    chosen = settled(Auto(), both)
+    assert isinstance(chosen, Settled)
+    assert chosen.method == Procrustes()
+    assert settled(chosen, both) is chosen
+    for problem in both:
+        details = Auto().solve(problem).details
+        assert details["method"] == "procrustes"
+        for name, cosine in details["cosines"].items():
+            assert cosine == told.get((problem.matrix, name), 0.0)
+    assert settled(Auto(), [first]).method == Blend()  # type: ignore[union-attr]
+    assert settled(Auto(), [second]).method == Linear()  # type: ignore[union-attr]
+
+
 def test_a_text_brings_what_is_fitted_on_it() -> None:
     problem = with_corpus("sentencepiece_bpe", "byte_level")
     tried = set(Auto().solve(problem).details["cosines"])
@@ -60,6 +105,6 @@ def test_without_enough_anchors_it_is_subword() -> None:
 
 
 def test_donor_weights_are_used_but_not_needed() -> None:
-    assert uses_donor_weights(Auto())
+    assert uses(Auto(), "donor weights")
     assert not Auto.needs
-    assert not uses_donor_weights(Subword())
+    assert not uses(Subword(), "donor weights")

@@ -146,6 +146,17 @@ def test_what_is_hidden_is_no_anchor_and_has_no_source() -> None:
     assert all(len(problem.donor.tokens[token]) > 1 for token in hidden.missing.tolist())
 
 
+def test_other_spellings_of_what_is_hidden_are_no_anchors_either() -> None:
+    problem = posed()
+    sources, anchors = problem.sources.copy(), problem.anchors
+    half = len(anchors) // 2
+    sources[anchors[half : 2 * half]] = sources[anchors[:half]]  # every row has two spellings
+    hidden = hide(dataclasses.replace(problem, sources=sources))
+    shown = set(sources[hidden.anchors].tolist())
+    assert len(hidden.missing)
+    assert shown.isdisjoint(sources[hidden.missing].tolist())
+
+
 @pytest.mark.parametrize("name", sorted(REGISTRY.keys() - {"auto", "blend"}))
 def test_no_method_sees_the_rows_that_are_hidden(name: str) -> None:
     """Hidden tokens exchange their rows: moments stay, and so must the answer of every method.

@@ -170,6 +170,40 @@ def test_neighbours_that_the_encoder_cannot_tell_apart_begin_as_the_token_does()
     assert told
 
 
+class Ranked(Drawn):
+    """An encoder to whom keys without a space lie nearest, by a little; three ahead of one with."""
+
+    def __init__(self, ahead: int, apart: float) -> None:
+        self.ahead, self.apart = ahead, apart
+
+    def nearest(
+        self, queries: Sequence[str], keys: Sequence[str], k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        starts = np.array([key.startswith(" ") for key in keys])
+        plain, spaced = np.flatnonzero(~starts), np.flatnonzero(starts)
+        order = np.concatenate([plain[: self.ahead], spaced, plain[self.ahead :]])
+        cosines = np.where(np.arange(len(keys)) < self.ahead, 0.9001 + self.apart, 0.9001)
+        places = np.broadcast_to(order[:k], (len(queries), k))
+        return places.astype(np.int64), np.broadcast_to(cosines[:k], (len(queries), k))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "apart", "same"), [(2, 3e-4, True), (2, 5e-3, False), (3, 0.0, True)]
+)
+def test_a_tie_is_of_three_decimals_and_among_four_times_as_many_as_are_wanted(
+    ahead: int, apart: float, same: bool
+) -> None:
+    problem = posed("byte_level", "sentencepiece_bpe")
+    solved = TokenAdaptGlobal(k=1).solve(dataclasses.replace(problem, encoder=Ranked(ahead, apart)))
+    spaced = 0
+    for row, token in enumerate(problem.missing.tolist()):
+        if problem.donor.tokens[token].startswith(b" "):
+            near = problem.base.tokens[solved.map.row(row)[0][0]]
+            assert near.startswith(b" ") == same
+            spaced += 1
+    assert spaced
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_goes_without_donor_weights_but_not_without_an_encoder(method: type) -> None:
     assert method.needs == {"encoder"}  # type: ignore[attr-defined]

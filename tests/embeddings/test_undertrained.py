@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
 
 from tests.embeddings.problems import make_problem
+from tests.embeddings.test_tokenadapt import Drawn
 from tests.families import byte_level, gemma, unigram
-from tokxfer.embeddings import pose, undertrained_rows
+from tokxfer.embeddings import TokenAdaptGlobal, pose, undertrained_rows
+from tokxfer.embeddings.tokenadapt import spellings
 from tokxfer.embeddings.undertrained import RESERVED, reference_rows
 from tokxfer.vocabulary import ByteVocabulary, Kind, match
 
@@ -111,3 +115,34 @@ def test_names_that_say_so_are_recognised(name: str) -> None:
     assert RESERVED.fullmatch(name)
     assert not RESERVED.fullmatch(name[1:-1])
     assert not RESERVED.fullmatch("unused")
+
+
+def test_a_row_is_distrusted_within_the_reach_of_the_references_and_a_margin() -> None:
+    size = vocabulary().size
+    known = reference_rows(size, vocabulary())
+    rows = torch.full((size, 64), 100.0)
+    away = torch.eye(64)[: len(known)]
+    rows[torch.from_numpy(known)] = away  # each as far from their centre as any other
+    centre = away.mean(dim=0)
+    count = len(known)
+    reach = float((away - centre).norm(dim=1).max()) * count / (count - 1)
+    straight = torch.eye(64)[40]
+    rows[300], rows[301] = centre + 1.19 * reach * straight, centre + 1.21 * reach * straight
+    found = np.flatnonzero(undertrained_rows(rows, vocabulary()))
+    assert set(found) == {*known, 300}
+
+
+def test_neighbours_are_rows_that_training_touched_unless_asked() -> None:
+    base, donor = (ByteVocabulary.from_tokenizer(make()) for make in (byte_level, gemma))
+    matched = match(base, donor)
+    rows = torch.randn(base.size, 16, generator=torch.Generator().manual_seed(0)) + 2
+    rows[reference_rows(base.size, base)] = 0.0
+    rows[300:310] = 0.0
+    wary = pose("input", rows, None, base, donor, matched)
+    bold = pose("input", rows, None, base, donor, matched, trust_undertrained=True)
+    poor = {*reference_rows(base.size, base).tolist(), *range(300, 310)}
+    assert set(spellings(bold).tolist()) - set(spellings(wary).tolist()) == poor
+    for problem, seen in ((wary, False), (bold, True)):
+        problem = dataclasses.replace(problem, encoder=Drawn())
+        used = TokenAdaptGlobal(k=5).solve(problem).map.indices
+        assert bool(np.isin(used, list(poor)).any()) == seen

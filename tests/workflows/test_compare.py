@@ -202,6 +202,18 @@ def test_an_encoder_that_is_named_wrongly_is_said_before_any_work(
         compare(base, donor, text=text, encoder=tmp_path / "none")
 
 
+def test_an_encoder_that_no_method_uses_is_refused(tiny: Tiny, text: Path) -> None:
+    base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
+    with pytest.raises(UsageError, match="No method of these needs a text encoder"):
+        compare(base, donor, text=text, methods=["mean"], encoder="none")
+
+
+def test_an_encoder_is_opened_for_a_method_that_can_do_without(tiny: Tiny, text: Path) -> None:
+    base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
+    with pytest.raises(FolderError, match="does not exist"):
+        compare(base, donor, text=text, methods=["auto"], encoder=tiny.root / "none")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"methods": []}, "at least one method"), ({"text": []}, "one text"), ({"limit": 0}, "limit")],
@@ -356,6 +368,9 @@ def test_the_command_prints_one_document(
     assert {"method", "bits_per_byte", "ratio", "stderr", "seconds"} <= result.keys()
     (skipped,) = document["skipped"]
     assert skipped["method"] == "omp"
+    status, out, _ = run(capsys, *words[:-1], "-q")
+    assert status == 0
+    assert "Not tried: omp. The method 'omp' needs the donor's weights" in out
 
 
 def test_the_command_prints_a_table_and_writes_a_report(
@@ -394,7 +409,8 @@ def test_options_follow_a_methods_name(
         "omp:k": "an option without a value: 'k'",
         "omp:size=3": "has no option 'size'",
         "pmo:k=3": "There is no method 'pmo'",
-        "omp:k=many": "has a word where a number belongs",
+        "omp:k=many": "k of omp is 'many'; it must be a whole number",
+        "knn:k=2.5": "k of knn is 2.5",
     }.items():
         status, out, err = run(capsys, *models, "--text", text, "-m", wrong)
         assert status == 2

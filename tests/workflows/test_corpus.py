@@ -173,6 +173,17 @@ print(hashlib.sha256(tokens.tobytes() + b"".join(words) + vectors.tobytes()).hex
 
 
 @needs_gensim
+def test_a_fit_repeats_whatever_the_number_of_threads() -> None:
+    random = np.random.default_rng(0)
+    sequences = [random.integers(0, 50, 2000).astype(np.int32) for _ in range(40)]
+    names = {symbol: chr(0x100 + symbol) for symbol in range(50)}
+    first, second = (
+        fitting.fit(sequences, names, QUICK, description="", progress=False) for _ in range(2)
+    )
+    assert np.array_equal(first, second)
+
+
+@needs_gensim
 def test_what_was_fitted_once_is_not_fitted_again(
     text: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,10 @@ def test_neighbours_are_those_of_a_full_search(
         np.testing.assert_allclose(values, np.sort(every)[::-1][:5], atol=1e-6)
         np.testing.assert_allclose(every[near], values, atol=1e-6)
     assert encoder.nearest([], keys, 5)[0].shape == (0, 5)
+    for queries, among, k in ((TEXTS[1:], keys, 5), (TEXTS, keys[::-1], 5), (TEXTS, keys, 4)):
+        every = encoder.encode(queries) @ encoder.encode(among).T  # what was kept is of others
+        values = encoder.nearest(queries, among, k)[1]
+        np.testing.assert_allclose(values, -np.sort(-every, axis=1)[:, :k], atol=1e-6)
 
 
 def test_the_cache_takes_two_bytes_a_number(folder: Path, kept: Path) -> None:

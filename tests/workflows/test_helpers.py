@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.tiny import TEXT, Tiny
 from tokxfer import Focus, Wechsel, compare, transplant
 from tokxfer.cli.main import main
-from tokxfer.embeddings import build_method
+from tokxfer.embeddings import Method, build_method
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows import corpus as corpora
 from tokxfer.workflows import fitting, helpers
@@ -169,6 +170,49 @@ def test_a_training_text_that_no_method_uses_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match="No method of these is fitted on text"):
         compare(*pair, text=text, train_text=text, methods=["mean"])
+
+
+def test_what_is_optional_is_used_where_it_is_named_and_only_there(
+    pair: tuple[Path, Path], text: Path, tmp_path: Path
+) -> None:
+    """Whatever else is compared: a method that can do without gets only what the caller names."""
+    other = write(tmp_path / "other.jsonl", [f"{line} {line}" for line in TEXT[7:]] * 3)
+
+    def tried(*methods: str | Method, **options: Any) -> set[str]:
+        results = compare(*pair, text=text, methods=["auto", *methods], **options).results
+        (chosen,) = (result.made.chosen for result in results if result.method == "auto")
+        return {name.split()[0] for score in chosen.values() for name in score["cosines"]}
+
+    assert "blend" in tried()
+    assert tried().isdisjoint({"focus", "wechsel"})
+    assert tried(FITTED[0]).isdisjoint({"focus", "wechsel"})
+    assert "focus" in tried(train_text=other)
+
+
+def test_methods_with_few_fitted_vectors_are_said(pair: tuple[Path, Path], text: Path) -> None:
+    found = compare(*pair, text=text, methods=[Focus(min_count=4), "mean"])
+    (said,) = (remark for remark in found.remarks if "fitted vector" in remark)
+    counts = found.results[[r.method.split()[0] for r in found.results].index("focus")].made.chosen
+    (told,) = counts.values()
+    whole = told["seen"] + told["unseen"]
+    assert f"only {told['seen']:,} of {whole:,} missing tokens" in said
+    assert told["seen"] < whole / 2
+
+
+def test_fitting_is_done_before_the_clock(
+    pair: tuple[Path, Path], text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*told: Any) -> Any:
+        time.sleep(1.0)
+        return fit_tokens(*told)
+
+    fit_tokens = corpora.fit_tokens
+    monkeypatch.setattr(corpora, "fit_tokens", slow)
+    found = compare(*pair, text=text, methods=[FITTED[0], "mean"])
+    made = {result.method.split()[0]: result.made for result in found.results}
+    assert made["focus"].preparing_seconds >= max(1, made["focus"].seconds)
+    assert made["mean"].preparing_seconds == 0
+    assert any("Before the clock" in remark and "focus" in remark for remark in found.remarks)
 
 
 def test_a_training_text_that_cannot_be_read_is_said_before_any_work(

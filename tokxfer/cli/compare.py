@@ -90,8 +90,6 @@ def command(report: str | None, force: bool, as_json: bool, quiet: bool, **argum
         fail_without_results(found)
         return
     print_results(found)
-    for method, reason in found.skipped.items():
-        note(f"Not tried: {method}. {reason}", quiet=quiet)
     for remark in found.remarks:
         note(remark, quiet=quiet)
     if report is not None and found.results:
@@ -126,6 +124,8 @@ def print_results(found: ComparisonReport) -> None:
         f"\n{found.shared:,} byte strings are shared, {found.coverage:.1%} of the donor's; "
         f"{found.text_coverage:.1%} of the text's tokens keep their rows."
     )
+    for method, reason in found.skipped.items():
+        click.echo(f"Not tried: {method}. {reason}")
     verdict = found.verdict
     if verdict is not None:
         error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"

@@ -7,7 +7,7 @@ returns a `Solution`; `assemble` turns that into the whole map and `apply_map` i
 from tokxfer.embeddings.applying import apply_map, mean_row
 from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
-from tokxfer.embeddings.auto import Auto
+from tokxfer.embeddings.auto import Auto, Settled, settled
 from tokxfer.embeddings.blend import Blend
 from tokxfer.embeddings.focus import Focus
 from tokxfer.embeddings.gaussian import Gaussian
@@ -22,9 +22,10 @@ from tokxfer.embeddings.problem import (
     Method,
     Problem,
     Solution,
+    Solver,
     Training,
     label,
-    uses_donor_weights,
+    uses,
 )
 from tokxfer.embeddings.procrustes import Procrustes
 from tokxfer.embeddings.registry import REGISTRY, build_method
@@ -57,7 +58,9 @@ __all__ = [
     "Neighbours",
     "Problem",
     "Procrustes",
+    "Settled",
     "Solution",
+    "Solver",
     "Subword",
     "SubwordFirst",
     "SubwordLast",
@@ -75,6 +78,7 @@ __all__ = [
     "label",
     "mean_row",
     "pose",
+    "settled",
     "undertrained_rows",
-    "uses_donor_weights",
+    "uses",
 ]

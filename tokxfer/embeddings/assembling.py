@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tokxfer.embeddings.applying import apply_map, mean_row
-from tokxfer.embeddings.problem import Corpus, Encoder, Ids, Method, Problem
+from tokxfer.embeddings.problem import Corpus, Encoder, Ids, Problem, Solver
 from tokxfer.embeddings.undertrained import undertrained_rows
 from tokxfer.shapes import Float
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match, MatchKind, Origin, VocabularyMap
@@ -102,6 +102,7 @@ def pose(
         advance=advance,
         encoder=encoder,
         undertrained=undertrained,
+        poor=np.flatnonzero(base_poor),
         corpus=corpus,
     )
 
@@ -117,7 +118,7 @@ def poor_rows(
     return poor & ~np.isin(vocabulary.kinds, (Kind.SPECIAL, Kind.UNUSED))
 
 
-def assemble(problem: Problem, method: Method, size: int) -> Assembly:
+def assemble(problem: Problem, method: Solver, size: int) -> Assembly:
     """Copy what is shared, solve what is missing, fill what has no counterpart.
 
     Args:

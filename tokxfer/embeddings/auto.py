@@ -1,8 +1,9 @@
-"""`auto`: for each matrix the method and options that come nearest to held-out shared tokens."""
+"""`auto`: the method and options that come nearest to held-out shared tokens."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,33 +55,69 @@ class Auto:
     than is given: the subword family for a bare tokenizer; `omp` (which chooses further options in
     the same way), `blend`, `knn`, `linear` and `procrustes` too where there are donor weights;
     TokenAdapt where a text encoder is given, `focus` and `wechsel` where a text to be fitted on is.
-    Each matrix has its own choice. With too few shared
-    tokens to hold any out it is `subword-uniform`. The report has every score.
+    An untied base's two matrices get the same method, that of the highest mean of both cosines.
+    With too few shared tokens to hold any out it is `subword-uniform`. The report has every score.
     """
 
     name: ClassVar[str] = "auto"
     needs: ClassVar[frozenset[str]] = frozenset()
     wants: ClassVar[frozenset[str]] = frozenset({"donor weights", "encoder", "text"})
 
-    def solve(self, problem: Problem) -> Solution:
-        """The rows of the best candidate."""
-        given = {"anchors"}
-        given |= set() if problem.donor_rows is None else {"donor weights"}
-        given |= set() if problem.encoder is None else {"encoder"}
-        given |= set() if problem.corpus is None else {"text"}
-        scores: dict[str, float] = {}
+    def settle(self, problems: Sequence[Problem]) -> Settled:
+        """The best candidate for the problems of all matrices of one base."""
+        cosines: dict[str, dict[str, float]] = {problem.matrix: {} for problem in problems}
         best = float("-inf")
         method: Method = FALLBACK
         for candidate in CANDIDATES:
-            if not candidate.needs <= given:
+            if not candidate.needs <= given(problems[0]):
                 continue
             try:
-                cosine = held_out(problem, candidate).cosine
+                found = {p.matrix: held_out(p, candidate).cosine for p in problems}
             except VocabularyError:  # too few anchors, or too little text
                 continue
-            scores[label(candidate)] = round(cosine, 4)
-            if cosine > best:
-                best, method = cosine, candidate
-        solution = method.solve(problem)
-        details = {"method": label(method), "cosines": scores, **solution.details}
-        return dataclasses.replace(solution, details=details)
+            for matrix, cosine in found.items():
+                cosines[matrix][label(candidate)] = round(cosine, 4)
+            mean = sum(found.values()) / len(found)
+            if mean > best:
+                best, method = mean, candidate
+        return Settled(method, cosines)
+
+    def solve(self, problem: Problem) -> Solution:
+        """The rows of the best candidate for this matrix and the base's other one."""
+        both = [problem] if problem.other is None else [problem, problem.other]
+        return self.settle(both).solve(problem)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The method that was chosen for a base, and why.
+
+    Args:
+        method: The method.
+        cosines: By matrix, the mean cosine of every candidate with held-out rows.
+    """
+
+    method: Method
+    cosines: Mapping[str, Mapping[str, float]]
+
+    def solve(self, problem: Problem) -> Solution:
+        """The method's rows."""
+        solution = self.method.solve(problem)
+        chosen = {"method": label(self.method), "cosines": dict(self.cosines[problem.matrix])}
+        return dataclasses.replace(solution, details=chosen | dict(solution.details))
+
+
+def settled(method: Method | Settled, problems: Sequence[Problem]) -> Method | Settled:
+    """A method that chooses, after its choice for these problems; any other as it is."""
+    return method.settle(problems) if isinstance(method, Auto) else method
+
+
+def given(problem: Problem) -> frozenset[str]:
+    """What methods may need that a problem has."""
+    there = {
+        "anchors": True,
+        "donor weights": problem.donor_rows is not None,
+        "encoder": problem.encoder is not None,
+        "text": problem.corpus is not None,
+    }
+    return frozenset(name for name, has in there.items() if has)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from tokxfer.embeddings.applying import apply_map, mean_row, trained_rows
-from tokxfer.embeddings.problem import Ids, Method, Problem
+from tokxfer.embeddings.problem import Ids, Problem, Solver
 from tokxfer.errors import VocabularyError
 from tokxfer.shapes import Float
 
@@ -43,7 +43,7 @@ class HeldOut:
     worst: tuple[tuple[int, float], ...] = ()
 
 
-def held_out(problem: Problem, method: Method, *, count: int = HELD_OUT) -> HeldOut:
+def held_out(problem: Problem, method: Solver, *, count: int = HELD_OUT) -> HeldOut:
     """Hide a sample of anchors from a method, and see how near it comes to their rows.
 
     Args:

@@ -114,6 +114,8 @@ class Problem:
             the base's own row for the same bytes (see `hide`).
         undertrained: How many rows of ordinary tokens training hardly touched, by model: "base",
             and "donor" where it has weights.
+        poor: Base ids that are no neighbours to learn from, since training hardly touched their
+            rows; none where those count like any other.
         other: The same problem for the base's other matrix; None for a tied one.
     """
 
@@ -134,6 +136,7 @@ class Problem:
     corpus: Corpus | None = None
     hidden: bool = False
     undertrained: Mapping[str, int] = field(default_factory=dict)
+    poor: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     other: Problem | None = None
 
 
@@ -156,19 +159,24 @@ class Solution:
 
 
 @runtime_checkable
-class Method(Protocol):
-    """An initializer: a frozen dataclass of options that solves problems.
-
-    `needs` names what must be at hand before any work: "donor weights", "anchors", "encoder",
-    "text".
-    """
-
-    name: ClassVar[str]
-    needs: ClassVar[frozenset[str]]
+class Solver(Protocol):
+    """What makes rows for missing tokens."""
 
     def solve(self, problem: Problem) -> Solution:
         """Rows for `problem.missing`."""
         ...
+
+
+@runtime_checkable
+class Method(Solver, Protocol):
+    """An initializer: a frozen dataclass of options that solves problems.
+
+    `needs` names what must be at hand before any work: "donor weights", "anchors", "encoder",
+    "text"; `wants`, where there is one, what is used if it is given.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
 
 
 def label(method: Method) -> str:
@@ -179,6 +187,6 @@ def label(method: Method) -> str:
     return f"{method.name} ({', '.join(told)})" if told else method.name
 
 
-def uses_donor_weights(method: Method) -> bool:
-    """Whether a method needs the donor's weights, or makes use of them where they are given."""
-    return "donor weights" in method.needs | getattr(method, "wants", frozenset())
+def uses(method: Method, what: str) -> bool:
+    """Whether a method needs something, such as "encoder", or makes use of it where it is given."""
+    return what in method.needs | getattr(method, "wants", frozenset())

@@ -90,9 +90,12 @@ def spellings(problem: Problem) -> Int[np.ndarray, " tokens"]:
     """Ids of the base's tokens of text that have a row, one for every byte string.
 
     Of two ids with the same bytes (`<0x65>` and `e`) the one that text becomes stands for both.
+    Rows that training hardly touched are left out, unless there are no others.
     """
     ids = np.array(sorted(same[0] for same in problem.base.by_bytes.values()), dtype=np.int64)
-    return ids[ids < len(problem.base_rows)]
+    ids = ids[ids < len(problem.base_rows)]
+    trained = ids[~np.isin(ids, problem.poor)]
+    return trained if len(trained) else ids
 
 
 def blend(local: VocabularyMap, near: VocabularyMap, share: float) -> VocabularyMap:

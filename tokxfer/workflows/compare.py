@@ -124,7 +124,7 @@ def compare(
     for name, method in named.items():
         try:
             helpers.check(method)
-            made = bench.make(method, helpers.encoder, helpers.corpus)
+            made = bench.make(method, **helpers.of(method))
             after = evaluate_model(model, pair.donor_vocabulary, documents, name=name, **told)
         except TokxferError as failure:
             skipped[name] = " ".join(filter(None, (str(failure), failure.hint)))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokxfer.embeddings import Method, Training
+from tokxfer.embeddings import Method, Training, uses
 from tokxfer.errors import UsageError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary
 from tokxfer.workflows.fitting import (
@@ -146,8 +146,7 @@ def open_corpus(
     """
     none = files is None or (isinstance(files, (list, tuple)) and not files)
     if "text" not in method.needs:
-        useful = "text" in getattr(method, "wants", frozenset())
-        if not none and not useful:
+        if not none and not uses(method, "text"):
             raise UsageError(
                 f"The method {method.name!r} is not fitted on text.", "Leave --train-text out."
             )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from tokxfer.checkpoints import file_hash, pick_device, quiet_transformers, resolve
-from tokxfer.embeddings import Method
+from tokxfer.embeddings import Method, uses
 from tokxfer.errors import FolderError, UnsupportedError, UsageError
 from tokxfer.workflows.progress import progress_bar
 from tokxfer.workflows.vectorstore import VectorStore, cache_folder, load_arrays, save_arrays
@@ -197,7 +197,7 @@ def open_encoder(
         TokxferError: See `TextEncoder.open`.
     """
     if "encoder" not in method.needs:
-        if name is not None and "encoder" not in getattr(method, "wants", frozenset()):
+        if name is not None and not uses(method, "encoder"):
             raise UsageError(
                 f"The method {method.name!r} needs no text encoder.", "Leave --encoder out."
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tokxfer.embeddings import Method
+from tokxfer.embeddings import Method, uses
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.corpus import Files, TextCorpus
 from tokxfer.workflows.encoder import TextEncoder
@@ -32,6 +32,8 @@ class Helpers:
         left_out: How many were left out of the training text because they are scored, or share
             long lines with what is.
         failures: Why something that a method needs is not there, by its name in `needs`.
+        named: Which of "encoder" and "text" the caller named; a method that could do without gets
+            it only then, so that what it makes does not depend on what else is compared.
     """
 
     encoder: TextEncoder | None
@@ -40,11 +42,24 @@ class Helpers:
     split_off: int
     left_out: int
     failures: dict[str, TokxferError]
+    named: frozenset[str] = frozenset()
 
     def check(self, method: Method) -> None:
-        """Raise the reason why something that a method needs is not there."""
-        for need in sorted(method.needs & self.failures.keys()):
+        """Raise the reason why something that a method gets is not there."""
+        for need in sorted(self.gets(method) & self.failures.keys()):
             raise self.failures[need]
+
+    def gets(self, method: Method) -> frozenset[str]:
+        """What a method is given: what it needs, and what it wants and the caller named."""
+        return method.needs | {name for name in self.named if uses(method, name)}
+
+    def of(self, method: Method) -> dict[str, Any]:
+        """The encoder and the corpus that a method gets, for `pose`."""
+        gets = self.gets(method)
+        return {
+            "encoder": self.encoder if "encoder" in gets else None,
+            "corpus": self.corpus if "text" in gets else None,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """For the settings of a report."""
@@ -78,12 +93,21 @@ def find_helpers(
         options: Of `TextEncoder.open`.
 
     Raises:
-        UsageError: There is a training text, and no method is fitted on text.
+        UsageError: An encoder or a training text is named, and no method has a use for it.
         TokxferError: The encoder or the training text is named, and cannot be read.
     """
+    given = train_text is not None and train_text != () and train_text != []
+    named = {"encoder"} if encoder is not None else set()
+    named |= {"text"} if given else set()
+    for need, complaint, hint in (
+        ("encoder", "No method of these needs a text encoder.", "Leave --encoder out."),
+        ("text", "No method of these is fitted on text.", "Leave --train-text out."),
+    ):
+        if need in named and not any(uses(method, need) for method in methods):
+            raise UsageError(complaint, hint)
     failures: dict[str, TokxferError] = {}
     found = None
-    if any("encoder" in method.needs for method in methods):
+    if "encoder" in named or any("encoder" in method.needs for method in methods):
         try:
             found = (
                 encoder
@@ -93,11 +117,7 @@ def find_helpers(
         except UsageError as failure:  # nothing is installed, and nothing was named
             failures["encoder"] = failure
     corpus, scored, left_out = None, documents, 0
-    fitted = any("text" in method.needs for method in methods)
-    given = train_text is not None and train_text != () and train_text != []
-    if given and not fitted:
-        raise UsageError("No method of these is fitted on text.", "Leave --train-text out.")
-    if fitted:
+    if given or any("text" in method.needs for method in methods):
         try:
             check_gensim()
             if given and train_text is not None:
@@ -108,7 +128,8 @@ def find_helpers(
             corpus.progress = progress
         except UsageError as failure:
             failures["text"] = failure
-    return Helpers(found, corpus, scored, len(documents) - len(scored), left_out, failures)
+    split_off = len(documents) - len(scored)
+    return Helpers(found, corpus, scored, split_off, left_out, failures, frozenset(named))
 
 
 def divide(documents: Sequence[str], seed: int) -> tuple[list[str], list[str]]:

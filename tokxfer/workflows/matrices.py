@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-from tokxfer.embeddings import Assembly, Method, Problem, apply_map, assemble, pose
+from tokxfer.embeddings import (
+    Assembly,
+    Method,
+    Problem,
+    Settled,
+    apply_map,
+    assemble,
+    pose,
+    settled,
+)
 from tokxfer.embeddings.spaces import side_by_side
 from tokxfer.errors import UnsupportedError, VocabularyError
 from tokxfer.vocabulary import ByteVocabulary, Kind, Match
@@ -116,10 +125,11 @@ def pose_all(
 
 
 def solve_all(
-    problems: Mapping[str, Problem], base: Matrices, method: Method, size: int
+    problems: Mapping[str, Problem], base: Matrices, method: Method | Settled, size: int
 ) -> Rebuilt:
-    """The new matrices by one method."""
-    assemblies = {matrix: assemble(problem, method, size) for matrix, problem in problems.items()}
+    """The new matrices by one method, after its choice where it is one that chooses."""
+    chosen = settled(method, list(problems.values()))
+    assemblies = {matrix: assemble(problem, chosen, size) for matrix, problem in problems.items()}
     first, last = assemblies[next(iter(assemblies))], assemblies[next(reversed(assemblies))]
     new_input = first.rows(base.input)
     new_output = None if base.output is None else last.rows(base.output)

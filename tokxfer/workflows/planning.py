@@ -17,7 +17,7 @@ from tokxfer.checkpoints import (
     pick_dtype,
     resolve,
 )
-from tokxfer.embeddings import Method, build_method, uses_donor_weights
+from tokxfer.embeddings import Method, build_method, uses
 from tokxfer.errors import UnsupportedError, UsageError
 from tokxfer.vocabulary import (
     ByteVocabulary,
@@ -182,10 +182,10 @@ def plan_transplant(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
     donor_path, commit = resolve(
-        donor, revision=donor_revision, offline=offline, weights=uses_donor_weights(chosen)
+        donor, revision=donor_revision, offline=offline, weights=uses(chosen, "donor weights")
     )
     donor_folder = None
-    if uses_donor_weights(chosen) and not is_bare(donor_path):
+    if uses(chosen, "donor weights") and not is_bare(donor_path):
         donor_folder = ModelFolder.open(
             donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
         )

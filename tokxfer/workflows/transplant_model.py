@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
-from tokxfer.embeddings import Method, build_method, uses_donor_weights
+from tokxfer.embeddings import Method, build_method, uses
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, KeptDigits, match, rewrite_digits
 from tokxfer.vocabulary.roles import ROLES
@@ -88,7 +88,7 @@ def transplant_model(
     check_vocabularies(matched, base_vocabulary, len(base.input))
     size = new_size(matched, len(base.input), pad_to_multiple_of)
     donor = None
-    if donor_model is not None and uses_donor_weights(chosen):
+    if donor_model is not None and uses(chosen, "donor weights"):
         donor = matrices_of(donor_model).to(base.input.device)
         if kept is not None and kept.added:  # padding is no row of what was added
             donor = donor.first(kept.donor_size)
