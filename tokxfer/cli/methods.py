@@ -25,7 +25,7 @@ def with_options(text: str) -> str | Method:
     """The method that `omp:k=8,tune=false` stands for; a name alone is left as it is.
 
     Raises:
-        UsageError: It is not of this form, or there is no such method or option.
+        UsageError: It is not of this form, there is no such method or option, or a value is none.
     """
     from tokxfer.embeddings import build_method
     from tokxfer.errors import UsageError
@@ -45,12 +45,7 @@ def with_options(text: str) -> str | Method:
             options[key.strip().replace("-", "_")] = json.loads(value)
         except json.JSONDecodeError:
             options[key.strip().replace("-", "_")] = value.strip()
-    try:
-        return build_method(name, **options)
-    except TypeError as failure:
-        raise UsageError(
-            f"The method {text!r} has a word where a number belongs.", "Write it like omp:k=8."
-        ) from failure
+    return build_method(name, **options)
 
 
 method = click.option(
@@ -122,6 +117,11 @@ min_count = click.option(
     "--min-count", type=int, help="focus, wechsel: occurrences that a vector takes.  [10]"
 )
 epochs = click.option("--epochs", type=int, help="focus, wechsel: times the text is read.  [3]")
+dim = click.option("--dim", type=int, help="focus, wechsel: numbers in a vector.  [100]")
+negatives = click.option(
+    "--negatives", type=int, help="focus, wechsel: random tokens told apart from each.  [10]"
+)
+scale = click.option("--scale", type=float, help="gaussian: factor on the spread of rows.  [1]")
 
 every = shared(
     k,
@@ -139,4 +139,7 @@ every = shared(
     unseen,
     min_count,
     epochs,
+    dim,
+    negatives,
+    scale,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from tokxfer.embeddings.applying import mean_row, trained_rows
 from tokxfer.embeddings.mean import empty_map
 from tokxfer.embeddings.problem import Problem, Solution
+from tokxfer.errors import UsageError
 from tokxfer.vocabulary import Origin
 
 
@@ -20,11 +22,18 @@ class Gaussian:
 
     Args:
         scale: Factor on the standard deviation; 1 draws rows as spread out as the base's own.
+
+    Raises:
+        UsageError: The scale is negative or infinite.
     """
 
     name: ClassVar[str] = "gaussian"
     needs: ClassVar[frozenset[str]] = frozenset()
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < math.inf:
+            raise UsageError(f"The scale is {self.scale}; it must be 0 or more.", "Use 1, say.")
 
     def solve(self, problem: Problem) -> Solution:
         """Draw the missing rows with the problem's seed, the same on every device."""
