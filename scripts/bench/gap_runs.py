@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,17 @@ import numpy as np
 import torch
 from gap_oracle import NewRows, Training, pack, train_rows
 from gap_text import Text
-from transplant_runs import EVALUATION, PACKAGE, Figures, Pair, digest, fingerprint, kept, sources
+from transplant_runs import (
+    EVALUATION,
+    PACKAGE,
+    Figures,
+    Pair,
+    digest,
+    fingerprint,
+    kept,
+    rows_hash,
+    sources,
+)
 
 import tokxfer
 from tokxfer.checkpoints import file_hash, load_model
@@ -186,14 +195,6 @@ def judge(model: Any, vocabulary: ByteVocabulary, text: Text) -> Figures:
         "tokens": result.tokens,
         "nats": result.nats.tolist(),
     }
-
-
-def rows_hash(model: Any) -> str:
-    """The SHA-256 of a model's input and output matrix."""
-    found = hashlib.sha256()
-    for part in (model.get_input_embeddings(), model.get_output_embeddings()):
-        found.update(part.weight.detach().numpy().tobytes())
-    return found.hexdigest()
 
 
 def place() -> list[object]:

@@ -11,9 +11,10 @@ each in a process of its own that is timed from start to end; our other methods 
 one loaded base. The same code evaluates every result. Both omps get the same k, up to a third of
 the narrower model's width. mergekit runs from its own virtual environment in build/peers, made on
 first use, every method of it at every setting: omp, subword and mean as the folders are and with
-the tokenizers' classes named, the others in whichever of the two suits it better, and omp at its
-best k also with its byte matching and its filter of badly trained tokens. What has been measured
-is kept in build/bench/transplant, so that an interrupted run goes on where it stopped.
+the tokenizers' classes named, the others in whichever of the two suits it better (interpolation at
+the best of its schemes at every k that omp gets), and omp at its best k also with its byte matching
+and its filter of badly trained tokens. What has been measured is kept in build/bench/transplant, so
+that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ NEAR = (1, 3, 5, 10)
 PEER_FIRST = ("subword", "mean")  # raced with omp as the folders are, and with classes named
 PEER_PLAIN = ("zero", "randn", "john_hewitt", "landmark_pca")  # take no k, whatever is given
 PEER_SIZED = ("stb", "mp_rope")
-PEER_METHODS = ("omp", *PEER_FIRST, *PEER_PLAIN, *PEER_SIZED, "common_interpolation")
+INTERPOLATION = "common_interpolation"
+PEER_METHODS = ("omp", *PEER_FIRST, *PEER_PLAIN, *PEER_SIZED, INTERPOLATION)
 SUBWORD_METHODS = ("sum", "weighted_mean", "first_last")  # beside the default, the mean
 WEIGHT_SCHEMES = ("distance_proportional", "barycentric", "least_squares")
 PEER_SIZES = (4, 16, 64)
@@ -186,6 +188,11 @@ def study(bench: Bench, pair: Pair, given: Given, advance: Callable[[int], Any])
         runs += [told.figures(run) for run in grid]
         works = [r for r in runs if r["method"] in PEER_SIZED and "failed" not in r]
         more = [Run("mergekit", r["method"], k, best) for r in works for k in given.peer_sizes[1:]]
+        between = pages.best(runs, "mergekit", INTERPOLATION)
+        others = [k for k in given.sizes if k not in given.peer_sizes] if between else []
+        flags = tuple(between["flags"]) if between else ()
+        more += [Run("mergekit", INTERPOLATION, k, best, flags) for k in others]
+        prefetch(told, more, [])
         runs += [told.figures(run) for run in more]
         top = pages.best(runs, "mergekit", "omp")
         flagged = [
@@ -233,11 +240,11 @@ def peer_grid(sizes: Sequence[int], methods: Sequence[str], named: bool) -> list
     ]
     sized = [Run("mergekit", m, k, named) for m in PEER_SIZED if m in methods for k in sizes[:1]]
     between = [
-        Run("mergekit", "common_interpolation", k, named, ("--weight-scheme", how, *metric))
+        Run("mergekit", INTERPOLATION, k, named, ("--weight-scheme", how, *metric))
         for how in WEIGHT_SCHEMES
         for metric in ((), ("--cosine-similarity",))
         for k in sizes
-        if "common_interpolation" in methods
+        if INTERPOLATION in methods
     ]
     return [*plain, *subword, *sized, *between]
 

@@ -21,6 +21,8 @@ from transplant_runs import (
     Run,
     digest,
     fingerprint,
+    rows_hash,
+    sources,
     told_of_rows,
 )
 
@@ -116,14 +118,22 @@ class Inside:
             made = workbench.make(method, encoder, corpus)
         except TokxferError as failure:
             return {"failed": one_line(failure)}
-        new = workbench.pair.donor_vocabulary
-        result = evaluate_model(workbench.model, new, self.bench.documents)
+        names = (self.pair.base.name, self.pair.donor.name, "evaluation")
+        models = [fingerprint(self.pair.base), fingerprint(self.pair.donor)]
+        rows = rows_hash(workbench.model)
+        key = [*models, *self.bench.place(), rows, sources(EVALUATION)]
+        figures = self.bench.kept("--".join(names), key, self._evaluate)
+        shared: dict[str, Any] = {"shared": workbench.pair.match.shared, "chosen": made.chosen}
+        return figures | shared | told_of_rows(made.rows) | {"inner_seconds": made.seconds}
+
+    def _evaluate(self) -> Figures:
+        """The model on the workbench; rows that were made before are not evaluated again."""
+        new = self._workbench.pair.donor_vocabulary
+        result = evaluate_model(self._workbench.model, new, self.bench.documents)
         figures = result.to_dict()
         figures.pop("model")
         figures["evaluation_seconds"] = figures.pop("seconds")
-        figures["nats"] = result.nats.tolist()
-        shared: dict[str, Any] = {"shared": workbench.pair.match.shared, "chosen": made.chosen}
-        return figures | shared | told_of_rows(made.rows) | {"inner_seconds": made.seconds}
+        return figures | {"nats": result.nats.tolist()}
 
 
 def method_of(run: Run) -> Method:

@@ -227,6 +227,14 @@ def fingerprint(folder: Path) -> str:
     return digest([[file.name, file_hash(file)] for file in kept])
 
 
+def rows_hash(model: Any) -> str:
+    """The SHA-256 of a model's input and output matrix."""
+    found = hashlib.sha256()
+    for part in (model.get_input_embeddings(), model.get_output_embeddings()):
+        found.update(part.weight.detach().numpy().tobytes())
+    return found.hexdigest()
+
+
 @functools.cache
 def sources(names: Iterable[str] | None) -> str:
     """The SHA-256 of this package's modules: all of them, or those of `workflows` named."""
