@@ -45,8 +45,9 @@ def reading(document: Figures) -> str:
         f"on {training['tokens']:,} tokens of text like that it is judged on, each seen once; of "
         "its points on development documents the best counts. Longer training finds better rows, "
         "so that shares are upper bounds. A share is (mean - method) / (mean - oracle) in bits per "
-        "byte; ± puts together its standard errors over documents and over seeds. An oracle below "
-        "its base has not only replaced rows but learnt the text's domain. “Last fifth” is what "
+        "byte; ± puts together its standard errors over documents and over seeds. New tokens that its "
+        "training text never shows keep the rows it started from. An oracle below its base has not "
+        "only replaced rows but learnt the text's domain. “Last fifth” is what "
         f"the last {TAIL:.0%} of the training gained on the development documents, in parts of "
         "the gap, the mean over seeds. “Rank correlation” is Spearman's, over methods, of the "
         "cosine with hidden shared tokens (as `compare` shows it) and the share; in brackets "
@@ -67,7 +68,7 @@ def pairs(studies: list[Figures]) -> str:
     """One row per pair and text: what it is, its gap, and what the cosine knows of it."""
     columns = (
         *("base ← donor", "text", "domains", "base", "new rows", "base bits/byte", "mean"),
-        *("oracle", "last fifth", "rank correlation", "largest cosine"),
+        *("oracle", "new tokens seen", "last fifth", "rank correlation", "largest cosine"),
     )
     rows = []
     for study in studies:
@@ -79,6 +80,7 @@ def pairs(studies: list[Figures]) -> str:
             f"{study['base_bits_per_byte']:.3f}",
             f"{found['methods']['mean']['bits_per_byte']:.3f}",
             f"{found['oracle_bits_per_byte']:.3f}",
+            f"{np.mean([seen(run['oracle']) for run in study['seeds']]):.0%}",
             f"{np.mean(found['tails']):.1%}",
             "; ".join(
                 f"{matrix} {number(of['all'])} ({number(of['sighted'])})"
@@ -86,7 +88,12 @@ def pairs(studies: list[Figures]) -> str:
             ),
             f"`{found['picked']['method']}`, {found['picked']['regret']:.2f} below the best",
         ])  # fmt: skip
-    return markdown_table(columns, rows, "llllrrrrrll")
+    return markdown_table(columns, rows, "llllrrrrrrll")
+
+
+def seen(oracle: Figures) -> float:
+    """The share of the new tokens that its training text has."""
+    return float(np.mean(list(oracle["new_tokens_seen"].values())))
 
 
 def shares(studies: list[Figures]) -> str:
