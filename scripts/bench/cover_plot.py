@@ -7,6 +7,7 @@ from typing import Any
 
 import cover_page as pages
 import numpy as np
+from plots import picture, without_sides
 
 COLORS = ("#0b6e99", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#64b5cd")
 LEAST = 1e-6  # what is smaller is drawn here
@@ -18,14 +19,7 @@ Figures = dict[str, Any]
 
 def draw(document: Figures, path: Path) -> None:
     """Draw the three panels."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(settings):
-        figure = pyplot.figure(figsize=(9.2, 6.0), layout="constrained")
+    with picture(path, figsize=(9.2, 6.0)) as (figure, _):
         grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.15))
         left = figure.add_subplot(grid[0, 0])
         right = figure.add_subplot(grid[0, 1], sharey=left)
@@ -39,14 +33,7 @@ def draw(document: Figures, path: Path) -> None:
         for axis in (left, right, below):
             axis.set_axisbelow(True)
             axis.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
-            for side in ("top", "right"):
-                axis.spines[side].set_visible(False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
+            without_sides(axis)
 
 
 def by_horizon(axis: Any, document: Figures) -> None:

@@ -24,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cut_methods import METHODS, Cuts
+from plots import picture
 from tables import markdown_table, replace_block
 
 from tokxfer.bytelevel import ByteLM
@@ -148,31 +149,20 @@ def written(document: Figures) -> str:
 
 def drawn(document: Figures, path: Path) -> None:
     """One panel for each model: bars by place and method."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "tokxfer"
-    from matplotlib import pyplot as plt
-
     models, following = document["models"], document["following"]
-    figure, axes = plt.subplots(
-        1, len(models), figsize=(3.2 * len(models), 3.2), sharey=True, squeeze=False
-    )
-    for axis, model in zip(axes[0], models, strict=True):
-        for at, method in enumerate(METHODS):
-            found = [ratio(model, place, method, following) for place in PLACES]
-            axis.bar(
-                np.arange(len(PLACES)) + 0.27 * (at - 1), [one.value for one in found], 0.25,
-                yerr=[one.stderr or 0 for one in found], label=method,
-            )  # fmt: skip
-        axis.set_title(model["model"])
-        axis.set_xticks(range(len(PLACES)), [place.replace(" a ", "\na ") for place in PLACES])
-    axes[0][0].set_ylabel(f"bits per byte of the next {following} bytes")
-    axes[0][-1].legend()
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    size = (3.2 * len(models), 3.2)
+    with picture(path, 1, len(models), figsize=size, sharey=True) as (_, axes):
+        for axis, model in zip(axes[0], models, strict=True):
+            for at, method in enumerate(METHODS):
+                found = [ratio(model, place, method, following) for place in PLACES]
+                axis.bar(
+                    np.arange(len(PLACES)) + 0.27 * (at - 1), [one.value for one in found], 0.25,
+                    yerr=[one.stderr or 0 for one in found], label=method,
+                )  # fmt: skip
+            axis.set_title(model["model"])
+            axis.set_xticks(range(len(PLACES)), [place.replace(" a ", "\na ") for place in PLACES])
+        axes[0][0].set_ylabel(f"bits per byte of the next {following} bytes")
+        axes[0][-1].legend()
 
 
 if __name__ == "__main__":

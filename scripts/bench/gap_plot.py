@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gap_page as pages
+from plots import picture, without_sides
 
 COLOR = "#0b6e99"
 LEAST = -0.6  # what lies further left is drawn as an arrow at the edge
@@ -13,20 +14,11 @@ LEAST = -0.6  # what lies further left is drawn as an arrow at the edge
 
 def draw(studies: list[dict[str, Any]], path: Path) -> None:
     """Draw the share of every method on every pair, with its standard error."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     methods = pages.methods(studies)
     across = min(3, len(studies))
     down = -(-len(studies) // across)
-    settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(settings):
-        figure, axes = pyplot.subplots(
-            down, across, sharex=True, sharey=True, squeeze=False, layout="constrained",
-            figsize=(1.6 + 2.5 * across, 0.6 + (0.5 + 0.17 * len(methods)) * down),
-        )  # fmt: skip
+    size = (1.6 + 2.5 * across, 0.6 + (0.5 + 0.17 * len(methods)) * down)
+    with picture(path, down, across, sharex=True, sharey=True, figsize=size) as (figure, axes):
         for axis in axes.flat[len(studies) :]:
             axis.set_axis_off()
         for axis, study in zip(axes.flat, studies, strict=False):
@@ -34,12 +26,6 @@ def draw(studies: list[dict[str, Any]], path: Path) -> None:
         axes[0][0].set_yticks(range(len(methods)), methods)
         axes[0][0].set_xlim(LEAST, 1.08)
         figure.supxlabel("share of the gap recovered: mean 0, oracle 1", fontsize=9)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
 
 
 def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
@@ -61,6 +47,5 @@ def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
         f"{study['pair']}\n{study['domains']}, base {tied}, {study['text']} text", fontsize=8
     )
     axis.grid(axis="x", color="0.92", linewidth=0.6)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
+    without_sides(axis, ("top", "right", "left"))
     axis.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import markov_page as pages
 import numpy as np
+from plots import picture, without_sides
 
 LOOKS = {
     "token prompt": {"color": "#c44e52", "marker": "x"},
@@ -21,30 +22,15 @@ LONG = 24  # bytes: the first text at least so long is drawn
 
 def draw(document: dict[str, Any], path: Path) -> None:
     """Draw what every method is off by."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     cases = document["cases"]
-    settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(settings):
-        figure, axes = pyplot.subplots(
-            len(cases), 1, sharey=True, squeeze=False, layout="constrained",
-            figsize=(8.5, 0.8 + 1.8 * len(cases)),
-        )  # fmt: skip
+    size = (8.5, 0.8 + 1.8 * len(cases))
+    with picture(path, len(cases), 1, sharey=True, figsize=size) as (figure, axes):
         for axis, case in zip(axes.flat, cases, strict=True):
             runs = [run for run in document["runs"] if run["family"] == case["family"]]
             panel(axis, case, runs)
         figure.supylabel("total variation distance to the source", fontsize=9)
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
 
 
 def panel(axis: Any, case: dict[str, Any], runs: list[dict[str, Any]]) -> None:
@@ -64,8 +50,7 @@ def panel(axis: Any, case: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     axis.set_xticks(range(1, len(texts[chosen]) + 1), labels_of(texts[chosen]))
     axis.grid(color="0.92", linewidth=0.6)
     axis.set_axisbelow(True)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    without_sides(axis)
 
 
 def labels_of(text: bytes) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import transplant_page as pages
+from plots import picture, without_sides
 
 OURS, THEIRS = "#0b6e99", "#c2571a"
 TICKS = (0.6, 0.8, 1, 1.2, 1.5, 2, 3, 4, 6, 10)
@@ -13,20 +14,13 @@ TICKS = (0.6, 0.8, 1, 1.2, 1.5, 2, 3, 4, 6, 10)
 
 def draw(studies: list[dict[str, Any]], path: Path) -> None:
     """Draw the ratio of every method on every pair; points further right lost more."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    from matplotlib import ticker
 
     methods = list(dict.fromkeys(run["method"] for study in studies for run in study["runs"]))
     across = min(3, len(studies))
     down = -(-len(studies) // across)
-    settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(settings):
-        figure, axes = pyplot.subplots(
-            down, across, sharex=True, sharey=True, squeeze=False, layout="constrained",
-            figsize=(1.2 + 2.5 * across, 0.6 + (0.6 + 0.2 * len(methods)) * down),
-        )  # fmt: skip
+    size = (1.2 + 2.5 * across, 0.6 + (0.6 + 0.2 * len(methods)) * down)
+    with picture(path, down, across, sharex=True, sharey=True, figsize=size) as (figure, axes):
         for axis in axes.flat[len(studies) :]:
             axis.set_axis_off()
         for axis, study in zip(axes.flat, studies, strict=False):
@@ -38,12 +32,6 @@ def draw(studies: list[dict[str, Any]], path: Path) -> None:
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
         figure.supxlabel("bits per byte after : before", fontsize=9)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
 
 
 def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
@@ -71,6 +59,5 @@ def panel(axis: Any, study: dict[str, Any], methods: list[str]) -> None:
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_title(study["pair"], fontsize=8)
     axis.grid(axis="x", color="0.92", linewidth=0.6)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
+    without_sides(axis, ("top", "right", "left"))
     axis.tick_params(axis="y", length=0)
