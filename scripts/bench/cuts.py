@@ -150,8 +150,8 @@ def written(document: Figures) -> str:
 def drawn(document: Figures, path: Path) -> None:
     """One panel for each model: bars by place and method."""
     models, following = document["models"], document["following"]
-    size = (3.2 * len(models), 3.2)
-    with picture(path, 1, len(models), figsize=size, sharey=True) as (_, axes):
+    size = (3.2 * len(models), 3.4)
+    with picture(path, 1, len(models), figsize=size, sharey=True) as (figure, axes):
         for axis, model in zip(axes[0], models, strict=True):
             for at, method in enumerate(METHODS):
                 found = [ratio(model, place, method, following) for place in PLACES]
@@ -162,7 +162,8 @@ def drawn(document: Figures, path: Path) -> None:
             axis.set_title(model["model"])
             axis.set_xticks(range(len(PLACES)), [place.replace(" a ", "\na ") for place in PLACES])
         axes[0][0].set_ylabel(f"bits per byte of the next {following} bytes")
-        axes[0][-1].legend()
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
 
 
 if __name__ == "__main__":
