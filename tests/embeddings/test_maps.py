@@ -11,7 +11,8 @@ from scipy.linalg import orthogonal_procrustes
 
 from tests.embeddings.problems import WIDTHS, make_problem
 from tests.embeddings.test_methods import CYCLE, rebuilt
-from tokxfer.embeddings import Linear, Neighbours, Problem, Procrustes, Subword, assemble
+from tokxfer.embeddings import Linear, Neighbours, Problem, Procrustes, Subword, assemble, knn
+from tokxfer.embeddings.linear import SHARES
 from tokxfer.errors import UsageError, VocabularyError
 from tokxfer.vocabulary import Origin
 
@@ -96,6 +97,47 @@ def test_a_linear_map_is_ridge_regression_with_the_penalty_told(base: str, donor
     found = solution.outside[torch.from_numpy(np.flatnonzero(~problem.distrusted))]
     torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
     assert len(trusted) > 5
+
+
+def test_targets_solved_in_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem("sentencepiece_bpe", "byte_level")
+    whole = rebuilt(problem, Neighbours(k=4))
+    monkeypatch.setattr(knn, "BATCH", 7)
+    torch.testing.assert_close(rebuilt(problem, Neighbours(k=4)), whole)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 30.0])
+def test_the_penalty_is_that_of_the_least_error_on_anchors_left_out(noise: float) -> None:
+    problem = make_problem("sentencepiece_bpe", "byte_level")
+    assert problem.donor_rows is not None
+    problem = dataclasses.replace(problem, anchors=problem.anchors[:60])
+    random = np.random.default_rng(3)
+    way = torch.from_numpy(random.standard_normal((WIDTHS[1], WIDTHS[0])).astype(np.float32))
+    rows = problem.base_rows.clone()
+    image = problem.donor_rows[problem.anchors] @ way
+    image += noise * torch.from_numpy(random.standard_normal(image.shape).astype(np.float32))
+    rows[problem.sources[problem.anchors]] = image
+    problem = dataclasses.replace(problem, base_rows=rows)
+    _, _, atoms, sources = parts(problem)
+    unit = ((atoms - atoms.mean(axis=0)) ** 2).sum() / atoms.shape[1]
+
+    def left_out(share: float) -> float:
+        """Squared error of every anchor under the regression on all others."""
+        total = 0.0
+        for at in range(len(atoms)):
+            a, b = np.delete(atoms, at, axis=0), np.delete(sources, at, axis=0)
+            centre, mean = a.mean(axis=0), b.mean(axis=0)
+            gram = (a - centre).T @ (a - centre) + share * unit * np.eye(a.shape[1])
+            weights = np.linalg.solve(gram, (a - centre).T @ (b - mean))
+            total += float(((mean + (atoms[at] - centre) @ weights - sources[at]) ** 2).sum())
+        return total
+
+    errors = {share: left_out(share) for share in SHARES}
+    told = Linear().solve(problem).details["ridge"]
+    nearest = min(SHARES, key=lambda share: abs(np.log(share / told)))
+    assert told == pytest.approx(nearest)
+    assert errors[nearest] <= 1.001 * min(errors.values())
+    assert (nearest > 1e-3) == (noise > 0)
 
 
 @pytest.mark.parametrize(("base", "donor"), CYCLE)

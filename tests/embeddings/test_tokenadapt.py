@@ -13,7 +13,13 @@ import torch
 
 from tests.embeddings.problems import make_problem
 from tests.embeddings.test_methods import CYCLE, ordinary_mean, rebuilt
-from tokxfer.embeddings import Problem, TokenAdaptGlobal, TokenAdaptHybrid, TokenAdaptLocal
+from tokxfer.embeddings import (
+    Problem,
+    TokenAdaptGlobal,
+    TokenAdaptHybrid,
+    TokenAdaptLocal,
+    tokenadapt,
+)
 from tokxfer.embeddings.tokenadapt import blend
 from tokxfer.embeddings.tokentext import token_text
 from tokxfer.errors import UsageError
@@ -202,6 +208,13 @@ def test_a_tie_is_of_three_decimals_and_among_four_times_as_many_as_are_wanted(
             assert near.startswith(b" ") == same
             spaced += 1
     assert spaced
+
+
+def test_pieces_compared_in_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = posed("byte_level", "unigram")
+    whole = rebuilt(problem, TokenAdaptLocal())
+    monkeypatch.setattr(tokenadapt, "CHUNK", 5)
+    torch.testing.assert_close(rebuilt(problem, TokenAdaptLocal()), whole)
 
 
 @pytest.mark.parametrize("method", METHODS)

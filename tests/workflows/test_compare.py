@@ -18,7 +18,7 @@ from tests.families import byte_level_groups, sentencepiece_bpe
 from tests.tiny import Tiny
 from tokxfer import OMP, compare, evaluate, transplant
 from tokxfer.cli.main import main
-from tokxfer.embeddings import REGISTRY, build_method, heldout
+from tokxfer.embeddings import REGISTRY, Gaussian, build_method, heldout
 from tokxfer.errors import FolderError, TokxferError, UnsupportedError, UsageError
 from tokxfer.workflows import comparison
 from tokxfer.workflows.compare import labelled
@@ -200,6 +200,26 @@ def test_an_encoder_that_is_named_wrongly_is_said_before_any_work(
     base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
     with pytest.raises(FolderError, match="does not exist"):
         compare(base, donor, text=text, encoder=tmp_path / "none")
+
+
+def test_what_is_hidden_does_not_depend_on_what_else_is_compared(text: Path, models: Path) -> None:
+    """On real models, whose donor left some rows alone."""
+    pair = models / "english-spbpe", models / "english-bytebpe"
+    told = []
+    for other in ("mean", "procrustes"):
+        found = compare(*pair, text=text, methods=["subword", other], limit=1)
+        (made,) = (result.made for result in found.results if result.method == "subword")
+        told.append((made.held_out, found.undertrained))
+    assert told[0] == told[1]
+    assert told[0][1]["input"]["donor"] > 0
+
+
+def test_rows_that_are_no_numbers_leave_the_other_methods_alone(tiny: Tiny, text: Path) -> None:
+    base, donor = tiny.model("llama"), tiny.tokenizer("unigram")
+    found = compare(base, donor, text=text, methods=[Gaussian(1e38), Gaussian(1e30), "mean"])
+    assert [result.method for result in found.results] == ["mean"]
+    assert set(found.skipped) == {"gaussian (scale=1e+38)", "gaussian (scale=1e+30)"}
+    assert all("not finite" in reason for reason in found.skipped.values())
 
 
 def test_an_encoder_that_no_method_uses_is_refused(tiny: Tiny, text: Path) -> None:
@@ -408,6 +428,7 @@ def test_options_follow_a_methods_name(
     for wrong, said in {
         "omp:k": "an option without a value: 'k'",
         "omp:size=3": "has no option 'size'",
+        "omp:k=8,k=9": "has the option 'k' twice",
         "pmo:k=3": "There is no method 'pmo'",
         "omp:k=many": "k of omp is 'many'; it must be a whole number",
         "knn:k=2.5": "k of knn is 2.5",

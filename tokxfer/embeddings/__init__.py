@@ -25,6 +25,7 @@ from tokxfer.embeddings.problem import (
     Solver,
     Training,
     label,
+    reads_donor,
     uses,
 )
 from tokxfer.embeddings.procrustes import Procrustes
@@ -78,6 +79,7 @@ __all__ = [
     "label",
     "mean_row",
     "pose",
+    "reads_donor",
     "settled",
     "undertrained_rows",
     "uses",

@@ -18,6 +18,7 @@ from tokxfer.vocabulary import Origin, VocabularyMap
 
 SCHEMES = ("distance", "barycentric", "least-squares")
 REGULARIZATION = 1e-3
+BATCH = 512  # targets solved at a time
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def barycentric(
     in fewer than k dimensions have no one answer.
     """
     found = torch.empty(support.shape, device=targets.device)
-    for start in range(0, len(targets), 512):
-        part = slice(start, start + 512)
+    for start in range(0, len(targets), BATCH):
+        part = slice(start, start + BATCH)
         offsets = (atoms[support[part]] - targets[part, None, :]).double()
         gram = offsets @ offsets.mT
         ridge = REGULARIZATION * gram.diagonal(dim1=1, dim2=2).mean(dim=1) + 1e-300

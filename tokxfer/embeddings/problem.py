@@ -190,3 +190,8 @@ def label(method: Method) -> str:
 def uses(method: Method, what: str) -> bool:
     """Whether a method needs something, such as "encoder", or makes use of it where it is given."""
     return what in method.needs | getattr(method, "wants", frozenset())
+
+
+def reads_donor(method: Method) -> bool:
+    """Whether a method gains from the donor's weights: for rows, or to know which are trained."""
+    return uses(method, "donor weights") or "anchors" in method.needs

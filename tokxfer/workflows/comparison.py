@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokxfer.workflows.evaluation import Evaluation, Ratio
+from tokxfer.workflows.fitting import hardly_fitted
 from tokxfer.workflows.workbench import Made
 
 FEWEST = 8  # documents, half of them to choose on and half to judge on
 NOTED = 0.5  # seconds
-FITTED = 0.5  # share of the missing tokens with a vector, below which a reader is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,8 @@ class ComparisonReport:
                 f"{'are' if out > 1 else 'is'} scored too, and nothing was fitted on "
                 f"{'them' if out > 1 else 'it'}."
             )
-        found += [sentence for result in self.results if (sentence := hardly_fitted(result))]
+        for result in self.results:
+            found += hardly_fitted(result.method, result.made.chosen)
         prepared = {r.method: r.made.preparing_seconds for r in self.results}
         if slow := [f"{name} {s:.1f} s" for name, s in prepared.items() if s >= NOTED]:
             found.append(
@@ -151,18 +152,6 @@ class ComparisonReport:
             "settings": dict(self.settings),
             "versions": dict(self.versions),
         }
-
-
-def hardly_fitted(result: Compared) -> str:
-    """A sentence on a method that was fitted on text and found few of the missing tokens in it."""
-    counts = next((c for c in result.made.chosen.values() if "unseen" in c), None)
-    if counts is None or counts["seen"] >= FITTED * (counts["seen"] + counts["unseen"]):
-        return ""
-    return (
-        f"{result.method} has a fitted vector for only {counts['seen']:,} of "
-        f"{counts['seen'] + counts['unseen']:,} missing tokens, and makes the others without any: "
-        "give it more text (--train-text)."
-    )
 
 
 def judge(base: Evaluation, results: tuple[Compared, ...], seed: int) -> Verdict | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from tokxfer.workflows.progress import progress_bar
 
 WINDOW = 5  # symbols to either side
 BUCKETS = 100_000  # n-grams are hashed to so many rows; gensim's own two million take 800 MB
+FITTED = 0.5  # share of the missing tokens with a vector, below which a reader is told
 LONGEST = 10_000  # symbols of a sequence that gensim reads; it drops what follows
 FIRST_BYTE, AGAIN = 0x100, 0x200  # characters for bytes, and for further symbols of the same bytes
 
@@ -31,6 +33,23 @@ def check_gensim() -> None:
             "Methods that are fitted on text need the library gensim.",
             "Install it: pip install 'tokxfer[vectors]'.",
         )
+
+
+def hardly_fitted(method: str, chosen: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence on a method that was fitted on text and found few of the missing tokens in it.
+
+    Args:
+        method: Its name.
+        chosen: By matrix, its own account.
+    """
+    counts = next((found for found in chosen.values() if "unseen" in found), None)
+    if counts is None or counts["seen"] >= FITTED * (counts["seen"] + counts["unseen"]):
+        return []
+    return [
+        f"{method} has a fitted vector for only {counts['seen']:,} of "
+        f"{counts['seen'] + counts['unseen']:,} missing tokens, and makes the others without any: "
+        "give it more text (--train-text)."
+    ]
 
 
 def gensim_version() -> str:

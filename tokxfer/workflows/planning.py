@@ -17,8 +17,8 @@ from tokxfer.checkpoints import (
     pick_dtype,
     resolve,
 )
-from tokxfer.embeddings import Method, build_method, uses
-from tokxfer.errors import UnsupportedError, UsageError
+from tokxfer.embeddings import Method, build_method, reads_donor, uses
+from tokxfer.errors import FolderError, UnsupportedError, UsageError
 from tokxfer.vocabulary import (
     ByteVocabulary,
     KeptDigits,
@@ -182,13 +182,17 @@ def plan_transplant(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
     donor_path, commit = resolve(
-        donor, revision=donor_revision, offline=offline, weights=uses(chosen, "donor weights")
+        donor, revision=donor_revision, offline=offline, weights=reads_donor(chosen)
     )
     donor_folder = None
-    if uses(chosen, "donor weights") and not is_bare(donor_path):
-        donor_folder = ModelFolder.open(
-            donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
-        )
+    if reads_donor(chosen) and not is_bare(donor_path):
+        try:
+            donor_folder = ModelFolder.open(
+                donor, revision=donor_revision, trust_remote_code=trust_remote_code, offline=offline
+            )
+        except (FolderError, UnsupportedError):
+            if uses(chosen, "donor weights"):
+                raise
     check_donor(chosen, donor_name=str(donor), weights=donor_folder is not None)
     base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import rewrite_config, rewrite_generation_config
-from tokxfer.embeddings import Method, build_method, uses
+from tokxfer.embeddings import Method, build_method, reads_donor
 from tokxfer.errors import UnsupportedError
 from tokxfer.vocabulary import ByteVocabulary, KeptDigits, match, rewrite_digits
 from tokxfer.vocabulary.roles import ROLES
 from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.environment import versions
+from tokxfer.workflows.fitting import hardly_fitted
 from tokxfer.workflows.matrices import Matrices, check_donor, check_vocabularies, rebuild
 from tokxfer.workflows.planning import counterparts, new_size
 from tokxfer.workflows.progress import progress_bar
@@ -88,7 +89,7 @@ def transplant_model(
     check_vocabularies(matched, base_vocabulary, len(base.input))
     size = new_size(matched, len(base.input), pad_to_multiple_of)
     donor = None
-    if donor_model is not None and uses(chosen, "donor weights"):
+    if donor_model is not None and reads_donor(chosen):
         donor = matrices_of(donor_model).to(base.input.device)
         if kept is not None and kept.added:  # padding is no row of what was added
             donor = donor.first(kept.donor_size)
@@ -102,6 +103,7 @@ def transplant_model(
         )  # fmt: skip
     rows_before = len(base.input)
     install(model, rebuilt.matrices, donor_vocabulary.roles, counterparts(matched))
+    chose = {matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()}
     report = TransplantReport(
         base=model.config.name_or_path or type(model).__name__,
         donor=getattr(donor_tokenizer, "name_or_path", "") or "donor",
@@ -117,11 +119,14 @@ def transplant_model(
         rows={matrix: part.map.counts() for matrix, part in rebuilt.assemblies.items()},
         roles=tuple(dataclasses.asdict(role) for role in matched.roles),
         versions=versions(),
-        chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
+        chosen=chose,
         undertrained={m: dict(part.undertrained) for m, part in rebuilt.assemblies.items()},
         digits_kept=None if kept is None else kept.to_dict(),
         checks=(),
-        warnings=() if kept is None or kept.changed else (f"keep_digits: {kept.sentence()}",),
+        warnings=(
+            *(() if kept is None or kept.changed else (f"keep_digits: {kept.sentence()}",)),
+            *hardly_fitted(chosen.name, chose),
+        ),
         seconds=time.perf_counter() - started,
         peak_bytes=peak_memory(),
     )

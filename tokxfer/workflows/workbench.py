@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from tokxfer.checkpoints import ModelFolder, resolve
-from tokxfer.embeddings import HeldOut, Method, Problem, held_out, settled, uses
+from tokxfer.embeddings import HeldOut, Method, Problem, held_out, settled
 from tokxfer.embeddings.pieces import pieces_map
 from tokxfer.errors import FolderError, UnsupportedError, VocabularyError
 from tokxfer.vocabulary import (
@@ -43,7 +44,7 @@ class Pair:
 
     Attributes:
         base: The base's folder.
-        donor: The donor's folder; None for a bare tokenizer, or where no method uses its weights.
+        donor: The donor's folder; None for a bare tokenizer, or where its weights cannot be read.
         donor_path: Where the donor's tokenizer is.
         base_name, donor_name: As people call them.
         base_vocabulary, donor_vocabulary: Their tokens.
@@ -80,18 +81,18 @@ class Pair:
     ) -> Pair:
         """Open both models and line their vocabularies up.
 
-        A donor whose weights cannot be read counts as a bare tokenizer if some method does without
-        them.
+        The donor's weights are read whatever the methods are: they say which of its tokens training
+        hardly touched, and those must be hidden from none. A donor whose weights cannot be read
+        counts as a bare tokenizer if some method does without them.
 
         Raises:
             TokxferError: In one sentence, what is wrong.
         """
         common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "offline": offline}
-        weights = any(uses(method, "donor weights") for method in methods)
         base_folder = ModelFolder.open(base, revision=revision, **common)
-        donor_path, _ = resolve(donor, revision=donor_revision, offline=offline, weights=weights)
+        donor_path, _ = resolve(donor, revision=donor_revision, offline=offline, weights=True)
         donor_folder, why = None, ""
-        if weights and not is_bare(donor_path):
+        if not is_bare(donor_path):
             try:
                 donor_folder = ModelFolder.open(donor, revision=donor_revision, **common)
             except (FolderError, UnsupportedError) as failure:
@@ -223,7 +224,7 @@ class Workbench:
 
         Raises:
             UnsupportedError: The method needs donor weights, and the donor has none.
-            VocabularyError: There is nothing to learn from.
+            VocabularyError: There is nothing to learn from, or a row is not finite.
         """
         pair = self.pair
         if pair.donor_failure and "donor weights" in method.needs:
@@ -248,6 +249,7 @@ class Workbench:
                 scores[matrix] = held_out(problem, chosen)
             except VocabularyError:
                 continue
+        check_numbers(rebuilt.matrices, scores.values())
         self._put(rebuilt.matrices)
         return Made(
             options=asdict(method),  # type: ignore[call-overload]
@@ -278,3 +280,15 @@ class Workbench:
             head.weight.copy_(new.output)
         if new.bias is not None:
             head.bias.copy_(new.bias)
+
+
+def check_numbers(made: Matrices, scores: Iterable[HeldOut]) -> None:
+    """Refuse rows, or scores of rows, that are not finite.
+
+    Raises:
+        VocabularyError: One is not.
+    """
+    parts = [part for part in (made.input, made.output, made.bias) if part is not None]
+    told = [value for score in scores for value in (score.cosine, score.relative_error, score.rank)]
+    if not all(map(math.isfinite, told)) or not all(bool(p.isfinite().all()) for p in parts):
+        raise VocabularyError("Its rows are not finite numbers.", "Take other options.")

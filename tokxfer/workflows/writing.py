@@ -22,6 +22,7 @@ from tokxfer.checkpoints import (
 from tokxfer.vocabulary import Origin, twins_of
 from tokxfer.workflows.card import licence_of, write_card
 from tokxfer.workflows.environment import versions
+from tokxfer.workflows.fitting import hardly_fitted
 from tokxfer.workflows.manifest import file_hashes, write_manifest
 from tokxfer.workflows.matrices import Rebuilt
 from tokxfer.workflows.planning import Plan, counterparts
@@ -172,7 +173,8 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     if mean:
         names = ", ".join(f"{role.donor_token} ({role.role})" for role in mean)
         warnings.append(f"No counterpart in the base, so the mean row: {names}.")
-    return warnings
+    chosen = {matrix: part.details for matrix, part in rebuilt.assemblies.items()}
+    return warnings + hardly_fitted(plan.method.name, chosen)
 
 
 def kind_of(plan: Plan) -> dict[str, str]:
