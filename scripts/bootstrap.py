@@ -67,6 +67,8 @@ JOBS = {
             "python scripts/bench/markov.py --page docs/benchmarks.md --plot docs/plots/markov.svg",
             "python scripts/bench/cuts.py --bytes 40 --page README.md docs/benchmarks.md"
             " --models models/english-bytebpe models/code-bytebpe --plot docs/plots/cuts.svg",
+            "python scripts/bench/next_bytes.py --readme README.md --page docs/benchmarks.md"
+            " --plot docs/plots/next_bytes.svg",
             "python scripts/bench/fill.py --page README.md docs/benchmarks.md",
             "python scripts/bench/byte_speed.py --page docs/benchmarks.md",
             "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",

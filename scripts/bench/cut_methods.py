@@ -89,6 +89,13 @@ class Cuts:
             self.canonical, self.data)])  # fmt: skip
         return ~np.isin(np.array(self.offsets), ends)
 
+    def laws(self, offset: int) -> dict[str, np.ndarray]:
+        """Log-probabilities of the byte behind one cut [outcomes], by method."""
+        found = {"tokens": self._begun([offset], healed=False)[0].law.nats}
+        found["healing"] = self._begun([offset], healed=True)[0].law.nats
+        found["bytes"] = self.canonical.next_byte(self.data[:offset]).found.nats
+        return found
+
     def _tokens(self, *, healed: bool) -> np.ndarray:
         found: list[float] = []
         for start in range(0, len(self.offsets), TOGETHER):
@@ -96,7 +103,15 @@ class Cuts:
         return np.array(found)
 
     def _some(self, offsets: Sequence[int], *, healed: bool) -> list[float]:
-        streams, data, before = [], [], []
+        streams = self._begun(offsets, healed=healed)
+        masses = [log_mass(stream) if healed else 0.0 for stream in streams]
+        data = [self.data[offset : offset + self.following] for offset in offsets]
+        advance(self._tree, streams, data)
+        return [log_mass(stream) - mass for stream, mass in zip(streams, masses, strict=True)]
+
+    def _begun(self, offsets: Sequence[int], *, healed: bool) -> list[Stream]:
+        """Streams that stand at some cuts."""
+        streams, before = [], []
         for offset in offsets:
             ids = self.ids[offset - 1]
             kept = ids[:-1] if healed else ids
@@ -104,16 +119,12 @@ class Cuts:
             streams.append(Stream(self.lm.tokens, number, logits, self.lm.frontier(), EPSILON))
             behind = sum(len(self.lm.tokens.rule.tokens[token]) for token in kept)
             before.append(self.data[behind:offset])
-            data.append(self.data[offset : offset + self.following])
-        masses = [0.0] * len(offsets)
         if healed:
             advance(self._tree, streams, before)
             for stream in streams:
                 self._one_token(stream)
             advance(self._tree, streams, [b""] * len(streams))
-            masses = [log_mass(stream) for stream in streams]
-        advance(self._tree, streams, data)
-        return [log_mass(stream) - mass for stream, mass in zip(streams, masses, strict=True)]
+        return streams
 
     def _one_token(self, stream: Stream) -> None:
         """Leave only what one token from the beginning covers the bytes with."""

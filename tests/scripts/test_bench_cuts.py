@@ -79,6 +79,25 @@ def test_token_prompts_and_healing_are_what_they_are_called(
         assert found["bytes"][at] == pytest.approx(float(scored), abs=1e-9)
 
 
+def test_laws_at_a_cut_are_those_of_the_bytes_that_are_scored(
+    lm: ByteLM, scripts: dict[str, ModuleType]
+) -> None:
+    free = ByteLM(lm.model, lm.vocabulary, stops=lm.stops, law="all", horizon=1 << 30)
+    cuts = scripts["cut_methods"].Cuts(free, lm, TEXT, 1)
+    nats = cuts.nats()
+    for offset in cuts.offsets:
+        laws = cuts.laws(offset)
+        for method, law in laws.items():
+            assert np.exp(law).sum() == pytest.approx(1.0, abs=1e-9)
+            scored = np.exp(nats[method][offset - 1])
+            unasked = 5 * scripts["cut_methods"].EPSILON if method == "healing" else 1e-9
+            assert np.exp(law[TEXT[offset]]) == pytest.approx(scored, rel=2e-3, abs=unasked)
+        ids = lm.vocabulary.encode(TEXT[:offset].decode())
+        for byte in b"e q":
+            expected = going_on(lm, ids, bytes([byte]))
+            assert np.exp(laws["tokens"][byte]) == pytest.approx(expected, rel=2e-3, abs=1e-9)
+
+
 def test_cuts_within_tokens_are_told_from_others(
     lm: ByteLM, scripts: dict[str, ModuleType]
 ) -> None:
