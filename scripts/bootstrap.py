@@ -70,7 +70,7 @@ JOBS = {
             "python scripts/bench/next_bytes.py --readme README.md --page docs/benchmarks.md"
             " --plot docs/plots/next_bytes.svg",
             "python scripts/bench/fill.py --page README.md docs/benchmarks.md",
-            "python scripts/bench/byte_speed.py --page docs/benchmarks.md",
+            "python scripts/bench/byte_speed.py --readme README.md --page docs/benchmarks.md",
             "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",
         ),
     ),

@@ -88,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if options.page:
         replace_block(options.page, "byte-speed", page)
+    if options.readme:
+        replace_block(options.readme, "byte-speed", short(document))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -106,6 +108,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "bench" / "byte_speed")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
     parser.add_argument("--page", type=Path, help="page whose place 'table:byte-speed' is filled")
+    parser.add_argument("--readme", type=Path, help="the same, with two sentences")
     options = parser.parse_args(arguments)
     if options.smoke:
         options.bytes, options.rounds, options.peers = 40, 1, False
@@ -165,6 +168,22 @@ def written(document: Figures) -> str:
             ),
         ]
     return "\n\n".join(parts)
+
+
+def short(document: Figures) -> str:
+    """How fast known texts are scored and unknown ones gone through, in two sentences."""
+    scores, ratios, streams = list[str](), list[str](), list[str]()
+    for name in document["rounds"][0]:
+        rounds = [one[name] for one in document["rounds"]]
+        _, rate, ratio, *_ = row("score, all laws", rounds)
+        scores.append(f"{rate} bytes a second ({name})")
+        ratios.append(ratio)
+        streams.append(row("stream, all laws", rounds)[1])
+    return (
+        f"On {document['threads']} thread(s) of a CPU a known text is scored at "
+        f"{' and '.join(scores)}: {' and '.join(ratios)} times the speed at which the same model "
+        f"answers for its plain tokens. Byte after byte it is {' and '.join(streams)}."
+    )
 
 
 def overhead_line(found: dict[str, float]) -> str:

@@ -54,6 +54,17 @@ def test_paths_that_a_page_mentions_exist(page: Path) -> None:
     assert [path for path in sorted(mentioned) if not list(ROOT.glob(path))] == []
 
 
+def test_figures_of_the_first_page_are_those_of_the_benchmarks() -> None:
+    first, whole = (
+        {place[1]: place[0] for place in PLACE.finditer(page.read_text(encoding="utf-8"))}
+        for page in (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+    )
+    for name in ("byte-speed", "next-bytes"):
+        figures = set(re.findall(r"[\d,]*\d\.\d+", first[name]))
+        assert figures
+        assert figures <= set(re.findall(r"[\d,]*\d\.\d+", whole[name]))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_generated_table_names_its_script(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -135,7 +136,9 @@ def test_every_way_of_the_speed_table_is_run(
     page.write_text("<!-- table:byte-speed -->\n<!-- /table -->\n")
     model = tiny.model("llama", tokenizer="bytebpe", seed=3)
     options = ["--tokenizer", tiny.tokenizer("bytebpe"), "--trained", model, "--cache", tmp_path]
-    options += ["--smoke", "--json", told, "--page", page]
+    readme = tmp_path / "readme.md"
+    readme.write_text(page.read_text())
+    options += ["--smoke", "--json", told, "--page", page, "--readme", readme]
     scripts["byte_speed"].main([str(option) for option in options])
     document = json.loads(told.read_text())
     (laps,) = document["rounds"]
@@ -146,4 +149,7 @@ def test_every_way_of_the_speed_table_is_run(
     assert random["stream, all laws"]["heads"] == random["score, all laws"]["heads"] >= 40
     assert document["overhead"]["score"] > 0
     assert page.read_text().count("| stream, all laws |") == 2
+    said = re.findall(r"[\d,]+\.\d", readme.read_text())
+    assert len(said) == 6
+    assert all(figure in page.read_text() for figure in said)
     capsys.readouterr()
