@@ -64,6 +64,21 @@ def folder(tiny: Tiny) -> Path:
     return tiny.model("llama", seed=3)
 
 
+def write_tasks(folder: Path, names: list[str], lines: list[dict[str, Any]]) -> None:
+    """Tasks by name, on questions of our own."""
+    data = folder / "data.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name in names:
+        settings = {
+            "task": f"tokxfer_{name}",
+            "dataset_path": "json",
+            "dataset_kwargs": {"data_files": {"test": str(data)}},
+            "test_split": "test",
+            **TASKS[name],
+        }
+        (folder / f"{name}.yaml").write_text(json.dumps(settings))
+
+
 @pytest.fixture
 def tasks(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three small tasks on questions of our own."""
@@ -77,17 +92,7 @@ def tasks(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
             {"question": text[:20], "choices": choices, "answer": likely, "target": target,
              "text": text[:40]}
         )  # fmt: skip
-    data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for name, task in TASKS.items():
-        settings = {
-            "task": f"tokxfer_{name}",
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str(data)}},
-            "test_split": "test",
-            **task,
-        }
-        (tmp_path / f"{name}.yaml").write_text(json.dumps(settings))
+    write_tasks(tmp_path, list(TASKS), lines)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
@@ -163,3 +168,71 @@ def test_answers_go_to_the_cache_and_a_loaded_model_will_do(model: Any, folder: 
     assert asked.tokenizer_name == "tokxfer-bytes:model"
     with pytest.raises(tx.TokxferError, match="one byte or more"):
         model.TokxferBytes(asked.lm, bytes_per_token=0)
+
+
+@pytest.fixture(scope="module")
+def chat(tiny: Tiny) -> Path:
+    return tiny.model("llama", tokenizer="chat", seed=3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_harness_applies_chat_templates(
+    model: Any, chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    lm = tx.ByteLM.from_pretrained(chat)
+    lines = []
+    for text in TEXT[:3]:
+        context = lm.context([{"role": "user", "content": text[:20]}])
+        marks = [at for at, token in enumerate(context) if not lm.canonical.tokens[token]]
+        before = context[: marks[-1] + 1]
+        target = lm.generate(
+            b"assistant\n", before, max_new_bytes=6, temperature=0.0, by="bytes"
+        ).text
+        choices = ["Yes", "zq"]
+        nats = [lm.score(f"assistant\n{one}", before).total for one in choices]
+        lines.append(
+            {"question": text[:20], "choices": choices, "answer": nats.index(max(nats)),
+             "target": target}
+        )  # fmt: skip
+    write_tasks(tmp_path, ["choice", "going_on"], lines)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    found = lm_eval.simple_evaluate(
+        model=model.TokxferBytes(lm),
+        tasks=["tokxfer_choice", "tokxfer_going_on"],
+        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+        apply_chat_template=True,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    assert found["results"]["tokxfer_choice"]["acc,none"] == 1.0
+    assert found["results"]["tokxfer_going_on"]["exact_match,none"] == 1.0
+    sample = found["samples"]["tokxfer_going_on"][0]
+    assert "<|im_start|>assistant" in str(sample["arguments"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_chat_templates_are_told_apart_and_missed_in_one_sentence(
+    model: Any, folder: Path, chat: Path
+) -> None:
+    asked = model.TokxferBytes(str(chat), device="cpu")
+    assert asked.chat_template(False) is None
+    assert asked.chat_template(True) == asked.lm.chat_tokenizer.chat_template
+    first = asked.tokenizer_name
+    asked.templates.chat_template = {"default": "one", "brief": "{{ messages[0]['content'] }}"}
+    assert asked.chat_template("brief") == "{{ messages[0]['content'] }}"
+    messages = [{"role": "user", "content": "the fox"}]
+    assert asked.apply_chat_template(messages) == "the fox"
+    assert first.startswith(f"tokxfer-bytes:{chat}:")
+    assert asked.tokenizer_name != first
+    without = model.TokxferBytes(str(folder), device="cpu")
+    for question in (
+        lambda: without.chat_template(True),
+        lambda: without.apply_chat_template(messages),
+    ):
+        with pytest.raises(tx.TokxferError, match="has no chat template") as stop:
+            question()
+        assert str(folder) in stop.value.message
+        assert "--apply_chat_template" in (stop.value.hint or "")

@@ -108,11 +108,21 @@ def context_ids(
 
 def chat_ids(messages: Any, tokenizer: Callable[[], Any] | None) -> list[int]:
     """Chat messages by the model's template, up to where its answer begins."""
-    loaded = None if tokenizer is None else tokenizer()
-    if loaded is None or not getattr(loaded, "chat_template", None):
+    loaded = chat_tokenizer(tokenizer)
+    ids = loaded.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    return [int(token) for token in ids]
+
+
+def chat_tokenizer(load: Callable[[], Any] | None) -> Any:
+    """The transformers tokenizer, if it knows a chat template.
+
+    Raises:
+        UsageError: It knows none.
+    """
+    loaded = None if load is None else load()
+    if not getattr(loaded, "chat_template", None):
         raise UsageError(
             "The model has no chat template, so messages cannot be its context.",
             "Give the context as text or token ids.",
         )
-    ids = loaded.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    return [int(token) for token in ids]
+    return loaded

@@ -11,7 +11,7 @@ import numpy as np
 
 from tokxfer.bytelevel.asking import read
 from tokxfer.bytelevel.causal import refuse_unless_causal
-from tokxfer.bytelevel.context import Beginning, Context, context_ids
+from tokxfer.bytelevel.context import Beginning, Context, chat_tokenizer, context_ids
 from tokxfer.bytelevel.frontier import Frontier, Node
 from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.rules import EverythingRule, rule_of
@@ -166,6 +166,15 @@ class ByteModel:
                 "Shorten it, or give it as the beginning of the text, which is read in windows.",
             )
         return ids
+
+    @cached_property
+    def chat_tokenizer(self) -> Any:
+        """The transformers tokenizer, which knows the model's chat template.
+
+        Raises:
+            UsageError: There is no chat template.
+        """
+        return chat_tokenizer(self._tokenizer)
 
     def tree(self, *, windowed: bool = True) -> TreeModel:
         """A new, empty tree of the model; a windowed one takes one text of any length."""

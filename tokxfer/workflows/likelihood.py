@@ -9,6 +9,7 @@ import torch
 
 from tokxfer.bytelevel import ByteLM, Score
 from tokxfer.bytelevel.scoring import together
+from tokxfer.workflows.chat import place
 
 SIZES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 DEFAULT_SIZE = 256
@@ -28,20 +29,27 @@ def continuations(
     Args:
         lm: The model.
         pairs: Context and continuation; behind an empty context the continuation begins a text.
+            Of a `ChatPrompt` the special tokens are ids that the text stands behind: see `place`.
         epsilon: See `ByteLM.score`.
         progress: Hears of every so many pairs that are done.
 
     Returns:
         In nats; and whether each byte of the continuation is the likeliest outcome at its place.
     """
-    data = [lm.spell(context + continuation) for context, continuation in pairs]
+    placed = [place(lm, context, continuation) for context, continuation in pairs]
+    alike: dict[tuple[int, ...] | None, list[int]] = {}
+    for at, one in enumerate(placed):
+        alike.setdefault(one.context, []).append(at)
     found: dict[int, tuple[float, bool]] = {}
-    for group in together([len(text) for text in data]):
-        scores = lm.score([data[at] for at in group], epsilon=epsilon, laws=True)
-        for at, score in zip(group, scores, strict=True):
-            found[at] = behind(score, len(lm.spell(pairs[at][0])))
-        if progress is not None:
-            progress(len(group))
+    for ids, there in alike.items():
+        for group in together([len(placed[at].data) for at in there]):
+            chosen = [there[one] for one in group]
+            data = [placed[at].data for at in chosen]
+            scores = lm.score(data, ids, epsilon=epsilon, laws=True)
+            for at, score in zip(chosen, scores, strict=True):
+                found[at] = behind(score, placed[at].start)
+            if progress is not None:
+                progress(len(group))
     return [found[at] for at in range(len(pairs))]
 
 
@@ -82,7 +90,7 @@ def until(
 
     Args:
         lm: The model.
-        prompt: What was written so far.
+        prompt: What was written so far; of a `ChatPrompt`, the special tokens are ids.
         wishes: `until`, one or several strings that end it; `max_gen_toks`, how long it gets
             (256); `do_sample`, `temperature`, `top_k`, `top_p` and `min_p`, of the law of bytes.
             Without sampling or temperature every byte is the likeliest. Others are ignored.
@@ -100,8 +108,10 @@ def until(
         temperature = 1.0
     if wishes.get("do_sample") is False:
         temperature = 0.0
+    placed = place(lm, prompt)
     return lm.generate(
-        prompt,
+        placed.data,
+        placed.context,
         max_new_bytes=int(size) * bytes_per_token,
         temperature=temperature,
         top_k=wishes.get("top_k") or None,

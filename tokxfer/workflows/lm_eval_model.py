@@ -6,6 +6,7 @@ command with this module imported. From Python, importing it is enough.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import lm_eval.models  # noqa: F401  (the harness registers its own only where none is)
@@ -15,6 +16,7 @@ from lm_eval.api.registry import register_model
 
 from tokxfer.bytelevel import ByteLM
 from tokxfer.errors import UsageError
+from tokxfer.workflows.chat import ChatPrompt, Messages, render, template_of
 from tokxfer.workflows.likelihood import continuations, until, whole_texts
 from tokxfer.workflows.progress import progress_bar
 
@@ -24,7 +26,8 @@ class TokxferBytes(LM):  # type: ignore[misc]
     """A tokenized model that answers the harness byte by byte.
 
     A continuation's log-probability is that of its bytes behind the context's, so that a token that
-    spans the two is no problem. `max_gen_toks` counts bytes.
+    spans the two is no problem. `max_gen_toks` counts bytes. Of a prompt that a chat template wrote
+    the special tokens stay ids, and are never spelled.
 
     Args:
         pretrained: A model folder or hub name, or a `ByteLM`.
@@ -62,11 +65,63 @@ class TokxferBytes(LM):  # type: ignore[misc]
         self.epsilon, self.seed = float(epsilon), int(seed)
         self.bytes_per_token = int(bytes_per_token)
         self._device = getattr(self.lm.model, "device", None)
+        self._template: str | None = None
 
     @property
     def tokenizer_name(self) -> str:
-        """What the harness tells models apart by in its cache of requests."""
-        return f"tokxfer-bytes:{self.name}"
+        """What the harness tells models and their chat templates apart by in its cache."""
+        try:
+            template = template_of(self.templates, self._template)
+        except UsageError:
+            return f"tokxfer-bytes:{self.name}"
+        return f"tokxfer-bytes:{self.name}:{hashlib.sha256(template.encode()).hexdigest()[:16]}"
+
+    @property
+    def templates(self) -> Any:
+        """The transformers tokenizer with the model's chat templates.
+
+        Raises:
+            UsageError: There are none.
+        """
+        try:
+            return self.lm.chat_tokenizer
+        except UsageError as failure:
+            raise UsageError(
+                f"{self.name} has no chat template.",
+                "Run without --apply_chat_template, or give the model's tokenizer one.",
+            ) from failure
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The chat template that is applied; with a name, that of several is from now on.
+
+        Args:
+            chat_template: False for none, True for the default, or a name.
+
+        Raises:
+            UsageError: The model has no such template.
+        """
+        if chat_template is False or chat_template is None:
+            return None
+        name = chat_template if isinstance(chat_template, str) else None
+        found = template_of(self.templates, name)
+        self._template = name
+        return found
+
+    def apply_chat_template(
+        self, chat_history: Messages, add_generation_prompt: bool = True
+    ) -> ChatPrompt:
+        """Messages as a prompt, in which special tokens can be told from text.
+
+        Args:
+            chat_history: Each with a role and a content.
+            add_generation_prompt: Whether an answer begins; if not, the last message is its
+                beginning, which goes on.
+
+        Raises:
+            UsageError: The model has no chat template, or it refuses the messages.
+        """
+        template = template_of(self.templates, self._template)
+        return render(self.templates, chat_history, template, answered=not add_generation_prompt)
 
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = False
