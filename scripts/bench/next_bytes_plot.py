@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import next_bytes_page as pages
+from plots import picture, without_sides
 
 COLORS = {"tokens": "#c44e52", "healing": "#dd8452", "bytes": "#0b6e99"}
 COLUMNS, BARS = 4, 4  # panels side by side, and bytes in each
@@ -15,20 +16,11 @@ Figures = dict[str, Any]
 
 def draw(document: Figures, path: Path) -> None:
     """Draw a panel for every prompt."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     prompts = document["prompts"]
     across = min(COLUMNS, len(prompts))
     down = -(-len(prompts) // across)
-    settings = {"svg.hashsalt": "tokxfer", "svg.fonttype": "none", "font.size": 9}
-    with pyplot.rc_context(settings):
-        figure, axes = pyplot.subplots(
-            down, across, sharex=True, squeeze=False, layout="constrained",
-            figsize=(2.7 * across, 0.6 + 2.0 * down),
-        )  # fmt: skip
+    size = (2.7 * across, 0.6 + 2.0 * down)
+    with picture(path, down, across, sharex=True, figsize=size) as (figure, axes):
         for axis in axes.flat[len(prompts) :]:
             axis.set_axis_off()
         for axis, prompt in zip(axes.flat, prompts, strict=False):
@@ -36,12 +28,6 @@ def draw(document: Figures, path: Path) -> None:
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
         figure.supxlabel("probability of the next byte", fontsize=9)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
-    if path.suffix == ".svg":  # matplotlib leaves spaces at the ends of lines
-        lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
 
 
 def panel(axis: Any, prompt: Figures) -> None:
@@ -64,8 +50,7 @@ def panel(axis: Any, prompt: Figures) -> None:
     axis.grid(axis="x", color="0.92", lw=0.6)
     axis.set_axisbelow(True)
     axis.tick_params(axis="y", length=0)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+    without_sides(axis)
 
 
 def chosen(prompt: Figures) -> list[int]:
