@@ -19,7 +19,7 @@ from tokxfer.bytelevel.rules.prefixed import puts_space
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.treemodel import AttentionTree, RowTree, TreeModel, takes_trees
-from tokxfer.bytelevel.windows import WindowedTree
+from tokxfer.bytelevel.windows import WindowedTree, check_window
 from tokxfer.checkpoints import begin_token, longest_window
 from tokxfer.errors import UsageError
 from tokxfer.vocabulary import ByteVocabulary, Kind
@@ -153,16 +153,18 @@ class ByteModel:
         )
         return later - first
 
-    def context(self, context: Context) -> list[int]:
-        """The ids of a context: see `next_byte`.
+    def context(self, context: Context, window: int | None = None) -> list[int]:
+        """The ids of a context: see `next_byte`; `window` takes the place of the model's length.
 
         Raises:
-            UsageError: It is no context, or longer than the model.
+            UsageError: It is no context, or longer than the model or the window.
         """
         ids = context_ids(context, self.vocabulary, self.begin, self._tokenizer)
-        if self.length is not None and len(ids) > self.length:
+        longest = self.window(window)
+        if longest is not None and len(ids) > longest:
+            taker = "the model takes" if window is None else "a window holds"
             raise UsageError(
-                f"The context has {len(ids):,} tokens, but the model takes {self.length:,}.",
+                f"The context has {len(ids):,} tokens, but {taker} {longest:,}.",
                 "Shorten it, or give it as the beginning of the text, which is read in windows.",
             )
         return ids
@@ -176,13 +178,43 @@ class ByteModel:
         """
         return chat_tokenizer(self._tokenizer)
 
-    def tree(self, *, windowed: bool = True) -> TreeModel:
-        """A new, empty tree of the model; a windowed one takes one text of any length."""
-        if self._trees is not None:
-            return self._trees()
+    def window(self, window: int | None = None, name: str = "the model") -> int | None:
+        """The tokens of a window, checked; None where there is no end, as the model's own length.
+
+        Args:
+            window: What was asked for; None takes the model's length.
+            name: What the model is called where it is refused.
+
+        Raises:
+            UsageError: It is below 2, or longer than the model.
+        """
+        if window is None:
+            return self.length
+        check_window(window)
+        if self.length is not None and window > self.length:
+            raise UsageError(
+                f"A window of {window:,} tokens is longer than the {self.length:,} that {name} was "
+                "made for.",
+                f"Give {self.length} or less, or leave it out.",
+            )
+        return window
+
+    def tree(self, *, windowed: bool = True, window: int | None = None) -> TreeModel:
+        """A new, empty tree of the model; a windowed one takes one text of any length.
+
+        Args:
+            windowed: Whether texts are read in windows where they are longer than the model.
+            window: Tokens of a window; None takes the model's length.
+        """
+        make = self._trees or self._tree
+        longest = self.window(window)
+        if windowed and longest is not None:
+            return WindowedTree(make, longest)
+        return make()
+
+    def _tree(self) -> TreeModel:
+        """A new, empty tree of a model of transformers."""
         make = AttentionTree if self._takes_trees else RowTree
-        if windowed and self.length is not None:
-            return WindowedTree(lambda: make(self.model, self.vocabulary.size), self.length)
         return make(self.model, self.vocabulary.size)
 
     def streams(

@@ -131,24 +131,14 @@ class ByteLM(ByteModel):
 
     @overload
     def score(
-        self,
-        text: str | bytes,
-        context: Context = None,
-        *,
-        epsilon: float = 0.0,
-        laws: bool = False,
-        differentiable: bool = False,
-    ) -> Score: ...
+        self, text: str | bytes, context: Context = None, *, epsilon: float = 0.0,
+        laws: bool = False, window: int | None = None, differentiable: bool = False,
+    ) -> Score: ...  # fmt: skip
     @overload
     def score(
-        self,
-        text: list[str] | list[bytes],
-        context: Context = None,
-        *,
-        epsilon: float = 0.0,
-        laws: bool = False,
-        differentiable: bool = False,
-    ) -> list[Score]: ...
+        self, text: list[str] | list[bytes], context: Context = None, *, epsilon: float = 0.0,
+        laws: bool = False, window: int | None = None, differentiable: bool = False,
+    ) -> list[Score]: ...  # fmt: skip
     def score(
         self,
         text: str | bytes | list[str] | list[bytes],
@@ -156,6 +146,7 @@ class ByteLM(ByteModel):
         *,
         epsilon: float = 0.0,
         laws: bool = False,
+        window: int | None = None,
         differentiable: bool = False,
     ) -> Score | list[Score]:
         """The log-probability of each byte of a text, given those before it.
@@ -168,28 +159,37 @@ class ByteLM(ByteModel):
             context: What stands before: see `next_byte`.
             epsilon: See `next_byte`.
             laws: Whether to give the whole law at every place.
+            window: Tokens of the windows, overlapping by half, that longer texts are read in: those
+                of `tokxfer evaluate`. None takes the length the model was made for.
             differentiable: Whether the scores have gradients; then nothing is left out, and the
                 text must fit into the model.
 
         Raises:
-            UsageError: A text that is to be differentiated is longer than the model.
+            UsageError: A text that is to be differentiated is longer than the model; or the window
+                is below 2 tokens, longer than the model, or shorter than the context.
         """
         texts = [text] if isinstance(text, (str, bytes)) else [*text]
-        before = self.context(context)
+        before = self.context(context, window)
         data = [self.begun(one, before) for one in texts]
         if differentiable:
             found = [score_with_gradients(self, one, before, laws=laws) for one in data]
         else:
-            found = score_texts(self, data, before, epsilon=epsilon, laws=laws)
+            found = score_texts(self, data, before, epsilon=epsilon, laws=laws, window=window)
         return found[0] if isinstance(text, (str, bytes)) else found
 
-    def bits_per_byte(self, text: str | Sequence[str], *, epsilon: float = 0.0) -> float:
-        """Minus the binary logarithm of the probability of texts, per byte as given."""
+    def bits_per_byte(
+        self, text: str | Sequence[str], *, epsilon: float = 0.0, window: int | None = None
+    ) -> float:
+        """Minus the binary logarithm of the probability of texts, per byte as given: see `score`.
+
+        Raises:
+            UsageError: There is no text, or the window makes no sense.
+        """
         texts = [text] if isinstance(text, str) else list(text)
         size = sum(len(one.encode()) for one in texts)
         if not size:
             raise UsageError("There is no text to score.", "Give at least one byte.")
-        nats = sum(score.total for score in self.score(texts, epsilon=epsilon))
+        nats = sum(score.total for score in self.score(texts, epsilon=epsilon, window=window))
         return -nats / math.log(2) / size
 
     @overload

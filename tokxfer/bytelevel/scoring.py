@@ -24,6 +24,7 @@ def score_texts(
     *,
     epsilon: float,
     laws: bool = False,
+    window: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[Score]:
     """Scores of texts behind one context, short ones side by side in one tree.
@@ -32,7 +33,7 @@ def score_texts(
     """
     found: dict[int, Score] = {}
     for group in together([len(text) for text in data]):
-        tree = lm.tree()
+        tree = lm.tree(window=window)
         streams = lm.streams(tree, context, epsilon, len(group))
         last = [stream.law for stream in streams]
         nats: list[list[float]] = [[] for _ in group]

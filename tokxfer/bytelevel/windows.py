@@ -9,9 +9,20 @@ from typing import Any
 import torch
 
 from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
+from tokxfer.errors import UsageError
 from tokxfer.shapes import Float
 
 PART = 256  # tokens that are read at once
+
+
+def check_window(window: int) -> None:
+    """Refuse a window in which no token stands behind another.
+
+    Raises:
+        UsageError: It is below 2 tokens.
+    """
+    if window < 2:
+        raise UsageError(f"A window must hold 2 tokens or more, not {window}.")
 
 
 @dataclass(eq=False, repr=False, slots=True)

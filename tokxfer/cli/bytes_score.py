@@ -33,6 +33,12 @@ Examples:
     ".xz, .gz, .bz2 and .zst are read.",
 )
 @click.option(
+    "--window",
+    type=click.IntRange(min=2),
+    metavar="TOKENS",
+    help="Tokens of a window; windows overlap by half.  [default: the model's maximum length]",
+)
+@click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of the file."
 )
 @options.shared(
@@ -109,8 +115,9 @@ def remark(report: ByteReport, verbose: bool) -> None:
         note(f"{result.model}: nothing before a text; all ids are equally likely to be its first.")
     if verbose:
         asked = sum(score.asked for score in result.scores)
+        windows = "" if result.window is None else f"windows of {result.window:,} tokens, "
         note(
-            f"{result.model}: {result.documents:,} documents, {asked:,} tokens asked at, "
+            f"{result.model}: {result.documents:,} documents, {windows}{asked:,} tokens asked at, "
             f"{result.seconds:.1f} s."
         )
         if report.score is not None:

@@ -16,6 +16,7 @@ from tokxfer.bytelevel import ByteLM, Score
 from tokxfer.bytelevel.context import Beginning
 from tokxfer.bytelevel.law import IMPOSSIBLE
 from tokxfer.bytelevel.scoring import score_texts
+from tokxfer.bytelevel.windows import check_window
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.figures import Figures
 from tokxfer.workflows.progress import progress_bar
@@ -32,7 +33,7 @@ class ByteEvaluation(Figures):
         document_bytes: Bytes of each document as given, int64 [documents].
         empty_documents: Empty documents, left out of everything else.
         law: The law's name: canonical or all.
-        window: Tokens that the model takes, None where it has no limit.
+        window: Tokens of the windows that texts were read in, None where the model has no limit.
         begin: The id every document starts after, None where it starts after nothing.
         seconds: Wall time, loading left out.
     """
@@ -101,6 +102,7 @@ def score_bytes(
     *,
     file: str | Path | None = None,
     limit: int | None = None,
+    window: int | None = None,
     epsilon: float = 0.0,
     bos: bool = True,
     progress: bool = False,
@@ -113,15 +115,19 @@ def score_bytes(
         text: One text; bytes are taken as they are.
         file: A file in its place: plain text is one document, JSON lines hold one in each `text`.
         limit: Read only so many documents of the file.
+        window: Tokens of a window; None takes the length the model was made for.
         epsilon: Token sequences with at most this part of the mass are not followed further.
         bos: Whether documents start after the token that begins texts.
         progress: Show a bar on stderr.
         loading: Law, horizon, device and so on: see `ByteLM.from_pretrained`.
 
     Raises:
-        UsageError: There is no text, or there are two.
+        UsageError: There is no text, or there are two; or the window is below 2 tokens, or longer
+            than the model.
         TokxferError: In one sentence, what is wrong with the text or with the model.
     """
+    if window is not None:
+        check_window(window)
     documents: list[str | bytes] = [] if text is None else [text]
     if file is not None and not documents:
         documents += read_documents(file, limit, keep_empty=True)
@@ -129,7 +135,7 @@ def score_bytes(
         raise UsageError("Scoring takes one text, or one file.")
     lm = ByteLM.from_pretrained(model, **loading)
     result = score_bytes_model(
-        lm, documents, name=str(model), epsilon=epsilon, bos=bos, progress=progress
+        lm, documents, name=str(model), window=window, epsilon=epsilon, bos=bos, progress=progress
     )
     return ByteReport(
         result=result,
@@ -137,6 +143,7 @@ def score_bytes(
         settings={
             "text": None if file is None else [str(file)],
             "limit": limit,
+            "window": window,
             "law": lm.law,
             "horizon": lm.horizon if lm.law == "all" else None,
             "epsilon": epsilon,
@@ -153,21 +160,33 @@ def score_bytes_model(
     documents: Iterable[str | bytes],
     *,
     name: str = "model",
+    window: int | None = None,
     epsilon: float = 0.0,
     bos: bool = True,
     progress: bool = False,
 ) -> ByteEvaluation:
     """Measure how well a model, already asked for bytes, predicts documents.
 
-    Every document starts afresh; its end is not predicted. Texts longer than the model are read in
+    Every document starts afresh; its end is not predicted. Texts longer than a window are read in
     windows that overlap by half. `ByteLM.bits_per_byte` gives the same figure.
 
+    Args:
+        lm: The model.
+        documents: Texts; bytes are taken as they are.
+        name: What it is called.
+        window: Tokens of a window; None takes the length the model was made for.
+        epsilon: Token sequences with at most this part of the mass are not followed further.
+        bos: Whether documents start after the token that begins texts.
+        progress: Show a bar on stderr.
+
     Raises:
-        UsageError: Epsilon is no part of one.
+        UsageError: Epsilon is no part of one, or the window below 2 tokens or longer than the
+            model.
         TokxferError: There is no text, or the model gives one probability zero.
     """
     if not 0 <= epsilon < 1:
         raise UsageError(f"Epsilon must be 0 or more and less than 1, not {epsilon}.")
+    longest = lm.window(window, name)
     started = time.perf_counter()
     given = [*documents]
     texts = [text for text in given if text]
@@ -176,7 +195,7 @@ def score_bytes_model(
     before = lm.context(None if bos else Beginning())
     data = [lm.begun(text, before) for text in texts]
     with progress_bar(sum(map(len, data)), Path(name).name, "B", progress) as bar:
-        scores = score_texts(lm, data, before, epsilon=epsilon, progress=bar.update)
+        scores = score_texts(lm, data, before, epsilon=epsilon, window=window, progress=bar.update)
     zero = sum(bool((score.nats <= IMPOSSIBLE).any()) for score in scores)
     if zero:
         raise TokxferError(
@@ -190,7 +209,7 @@ def score_bytes_model(
         document_bytes=np.array(sizes, dtype=np.int64),
         empty_documents=len(given) - len(texts),
         law=lm.law,
-        window=lm.length,
+        window=longest,
         begin=before[0] if before else None,
         seconds=time.perf_counter() - started,
     )
