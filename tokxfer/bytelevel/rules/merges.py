@@ -30,8 +30,13 @@ class MergeTable:
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[str, str]], ids: Mapping[str, int]) -> MergeTable:
-        """The table of a model's merges, most preferred first, given by name."""
-        found = [(ids[a], ids[b], ids[a + b]) for a, b in pairs]
+        """The table of a model's merges, most preferred first, given by name.
+
+        Of a merge that is listed twice the later place counts, as it does in `tokenizers`.
+        """
+        last = {pair: rank for rank, pair in enumerate(pairs)}
+        ranked = sorted(last, key=last.__getitem__)
+        found = [(ids[a], ids[b], ids[a + b]) for a, b in ranked]
         columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
         return cls(max(ids.values(), default=-1) + 1, *columns)
 
