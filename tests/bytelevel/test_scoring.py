@@ -9,7 +9,7 @@ import torch
 
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM
-from tokxfer.bytelevel.scoring import together
+from tokxfer.bytelevel.asking import together
 from tokxfer.errors import UsageError
 
 TEXTS = ["It's a  dog,\n\nisn't it?", "", "a", "The quick brown fox. " * 9, "a", "naïve 漢字"]

@@ -73,6 +73,8 @@ def test_windows_that_make_no_sense_are_refused(tiny: Tiny) -> None:
     assert str(refused.value).splitlines()[0] == str(expected.value).splitlines()[0]
     with pytest.raises(UsageError, match="The context has 5 tokens, but a window holds 4"):
         lm.score("dog", [1, 2, 3, 4, 5], window=4)
+    with pytest.raises(UsageError, match="longer than"):
+        lm.score("dog " * 9, window=8, differentiable=True)
 
 
 def test_a_context_that_was_read_already_is_read_in_windows(tiny: Tiny) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -87,3 +87,15 @@ def advance_far(
         parts = [known[start : start + size] for known in data]
         laws = advance(model, streams, parts)
         yield [found if part else [] for found, part in zip(laws, parts, strict=True)]
+
+
+def together(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Texts, by number, to be gone through side by side: as many as there is room for."""
+    group: list[int] = []
+    for at in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if group and (len(group) + 1) * sizes[at] > ROOM:
+            yield group
+            group = []
+        group.append(at)
+    if group:
+        yield group

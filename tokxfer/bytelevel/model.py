@@ -16,9 +16,10 @@ from tokxfer.bytelevel.core import HORIZON, ByteModel
 from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate
 from tokxfer.bytelevel.filters import Filter, check_seed
 from tokxfer.bytelevel.generation import Ending, Generated, generate_texts
+from tokxfer.bytelevel.gradients import score_with_gradients
 from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, Healed, heal_text
 from tokxfer.bytelevel.scores import NextByte, Score
-from tokxfer.bytelevel.scoring import score_texts, score_with_gradients
+from tokxfer.bytelevel.scoring import score_texts
 from tokxfer.bytelevel.state import ByteState
 from tokxfer.checkpoints import (
     ModelFolder,
@@ -151,8 +152,8 @@ class ByteLM(ByteModel):
     ) -> Score | list[Score]:
         """The log-probability of each byte of a text, given those before it.
 
-        All nodes of the text's tree are asked in one forward pass, or, where memory or the model's
-        length asks for it, in one for each of its parts.
+        All nodes of the texts' trees are asked in one forward pass, or, where memory or the model's
+        length asks for it, in one for each part of them.
 
         Args:
             text: What is scored, or several texts, each behind the same context.
@@ -161,18 +162,20 @@ class ByteLM(ByteModel):
             laws: Whether to give the whole law at every place.
             window: Tokens of the windows, overlapping by half, that longer texts are read in: those
                 of `tokxfer evaluate`. None takes the length the model was made for.
-            differentiable: Whether the scores have gradients; then nothing is left out, and the
-                text must fit into the model.
+            differentiable: Whether `nats` and `laws` have gradients; then nothing is left out, and
+                each text must fit into the model. Memory is that of one pass over 2,048 nodes
+                (about as many bytes; more if one text has more), which are done again in the
+                backward pass where there are several.
 
         Raises:
-            UsageError: A text that is to be differentiated is longer than the model; or the window
+            UsageError: A text that is to be differentiated is longer than the window; or the window
                 is below 2 tokens, longer than the model, or shorter than the context.
         """
         texts = [text] if isinstance(text, (str, bytes)) else [*text]
         before = self.context(context, window)
         data = [self.begun(one, before) for one in texts]
         if differentiable:
-            found = [score_with_gradients(self, one, before, laws=laws) for one in data]
+            found = score_with_gradients(self, data, before, laws=laws, window=window)
         else:
             found = score_texts(self, data, before, epsilon=epsilon, laws=laws, window=window)
         return found[0] if isinstance(text, (str, bytes)) else found

@@ -1,20 +1,16 @@
-"""Scores of given bytes, with gradients or without."""
+"""Scores of given bytes, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from tokxfer.bytelevel.asking import ROOM, advance_far
-from tokxfer.bytelevel.context import Beginning
+from tokxfer.bytelevel.asking import advance_far, together
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import STOP
-from tokxfer.bytelevel.mass import byte_masses
 from tokxfer.bytelevel.scores import Score
-from tokxfer.bytelevel.tree import CoverTree
-from tokxfer.errors import UsageError
 
 
 def score_texts(
@@ -59,51 +55,3 @@ def score_texts(
                 asked=streams[row].asked,
             )
     return [found[at] for at in range(len(data))]
-
-
-def together(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Texts, by number, to be gone through side by side: as many as there is room for."""
-    group: list[int] = []
-    for at in sorted(range(len(sizes)), key=sizes.__getitem__):
-        if group and (len(group) + 1) * sizes[at] > ROOM:
-            yield group
-            group = []
-        group.append(at)
-    if group:
-        yield group
-
-
-def score_with_gradients(lm: ByteModel, data: bytes, context: list[int], *, laws: bool) -> Score:
-    """The score of one text, from one forward pass that gradients go back through.
-
-    Raises:
-        UsageError: The text is longer than the model, or nothing stands before it.
-    """
-    if not context:
-        raise UsageError(
-            "Gradients need a context, and the model has no token that begins texts.",
-            "Give a context.",
-        )
-    cover = CoverTree.of(data, lm.frontier(begins=isinstance(context, Beginning)))
-    deepest = max(node.depth for node in cover.nodes)
-    if lm.length is not None and len(context) + deepest > lm.length:
-        raise UsageError(
-            f"A text of {len(data):,} bytes is longer than the {lm.length:,} tokens of the model.",
-            "Score it in parts, or without gradients.",
-        )
-    tree = lm.tree(windowed=False)
-    base = len(context) - 1
-    parents = [*range(-1, base), *(cover.parents[1:] + base).tolist()]
-    asked = range(base, base + len(cover))
-    logits = tree.extend(parents, [*context, *cover.tokens[1:].tolist()], asked=list(asked))
-    masses = byte_masses(cover, lm.tokens, logits)
-    nats = masses.conditionals()
-    return Score(
-        data=data,
-        nats=nats[torch.arange(len(data)), torch.tensor(list(data), dtype=torch.long)],
-        stop=float(nats[-1, STOP].detach()),
-        law=lm.law,
-        mass=float(masses.beginnings[-1].detach()),
-        laws=nats if laws else None,
-        asked=len(cover),
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tokxfer.bytelevel import ByteLM, Score
-from tokxfer.bytelevel.scoring import together
+from tokxfer.bytelevel.asking import together
 from tokxfer.workflows.chat import place
 
 SIZES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")

@@ -1,0 +1,106 @@
+"""Scores of given bytes that gradients go back through, several texts in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from tokxfer.bytelevel.asking import together
+from tokxfer.bytelevel.context import Beginning
+from tokxfer.bytelevel.core import ByteModel
+from tokxfer.bytelevel.law import STOP
+from tokxfer.bytelevel.mass import ByteMasses, byte_masses
+from tokxfer.bytelevel.scores import Score
+from tokxfer.bytelevel.tree import CoverTree
+from tokxfer.errors import UsageError
+
+
+def score_with_gradients(
+    lm: ByteModel,
+    data: Sequence[bytes],
+    context: list[int],
+    *,
+    laws: bool = False,
+    window: int | None = None,
+) -> list[Score]:
+    """Scores of texts behind one context, their trees side by side in one forward pass.
+
+    A pass takes up to 2,048 nodes, about one a byte, or one text of more. Where there are several
+    passes, each is done once more when gradients are asked for: then its answers [nodes, ids] and
+    whatever the model keeps are there for that pass alone, so that memory does not grow with the
+    number of texts but by their laws.
+
+    Raises:
+        UsageError: A text is longer than the window, or nothing stands before it.
+    """
+    if not context:
+        raise UsageError(
+            "Gradients need a context, and the model has no token that begins texts.",
+            "Give a context.",
+        )
+    begins = isinstance(context, Beginning)
+    covers = [CoverTree.of(text, lm.frontier(begins=begins)) for text in data]
+    for cover in covers:
+        refuse_unless_whole(cover, len(context), lm.window(window), window is None)
+    groups = list(together([len(cover) for cover in covers]))
+    found: dict[int, Score] = {}
+    for group in groups:
+        told = lm, [covers[at] for at in group], context
+        parts = grown(*told) if len(groups) == 1 else checkpoint(grown, *told, use_reentrant=False)
+        for at, (mass, nats) in zip(group, parts, strict=True):
+            text = torch.tensor(list(data[at]), dtype=torch.long)
+            found[at] = Score(
+                data=data[at],
+                nats=nats[torch.arange(len(text)), text],
+                stop=float(nats[-1, STOP].detach()),
+                law=lm.law,
+                mass=float(mass.detach()),
+                laws=nats if laws else None,
+                asked=len(covers[at]),
+            )
+    return [found[at] for at in range(len(data))]
+
+
+def grown(
+    lm: ByteModel, covers: Sequence[CoverTree], context: Sequence[int]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Each text's log-mass, and its laws [places, 257], from one forward pass for all.
+
+    The context is read once, but for its last token, where all trees begin: each has its own.
+    """
+    tree, first = lm.tree(windowed=False), len(context) - 1
+    parents, tokens = list(range(-1, first - 1)), list(context[:-1])
+    for cover in covers:
+        parents += [len(context) - 2, *(cover.parents[1:] + len(parents)).tolist()]
+        tokens += [context[-1], *cover.tokens[1:].tolist()]
+    logits = tree.extend(parents, tokens, asked=range(first, len(tokens)))
+    answers = logits.split_with_sizes([len(cover) for cover in covers])
+    masses = (
+        byte_masses(cover, lm.tokens, told) for cover, told in zip(covers, answers, strict=True)
+    )
+    return [last_and_laws(found) for found in masses]
+
+
+def last_and_laws(masses: ByteMasses) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-mass of a whole text, and its laws [places, 257]."""
+    return masses.beginnings[-1], masses.conditionals()
+
+
+def refuse_unless_whole(cover: CoverTree, before: int, length: int | None, whole: bool) -> None:
+    """Refuse a text that is not read at once.
+
+    Args:
+        cover: Its tree.
+        before: Tokens of the context.
+        length: Tokens that are read at once; None if there is no end.
+        whole: Whether these are all that the model takes.
+    """
+    deepest = max(node.depth for node in cover.nodes)
+    if length is not None and before + deepest > length:
+        raise UsageError(
+            f"A text of {len(cover.text):,} bytes is longer than the {length:,} tokens of "
+            f"{'the model' if whole else 'a window'}.",
+            "Score it in parts, or without gradients.",
+        )
