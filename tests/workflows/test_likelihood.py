@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import AddedToken, Tokenizer
 
 import tokxfer as tx
-from tests.tiny import Tiny
-from tokxfer.workflows.likelihood import continuations, until, whole_texts
+from tests.tiny import Tiny, write_tokenizer_folder
+from tokxfer.workflows.likelihood import continuations, seam, until, whole_texts
 
 
 @pytest.fixture(scope="module", params=["bytebpe", "spbpe"])
@@ -21,6 +22,51 @@ def test_a_cut_anywhere_gives_the_rest_of_the_text(lm: tx.ByteLM) -> None:
     for (context, _), (nats, _) in zip(pairs, continuations(lm, pairs), strict=True):
         start = len(lm.spell(context))
         assert nats == pytest.approx(float(score.nats[start:].sum()), abs=1e-4)
+
+
+@pytest.fixture(scope="module", params=["bytebpe", "spbpe", "unigram"])
+def with_table(request: pytest.FixtureRequest, tiny: Tiny) -> tx.ByteLM:
+    """A model whose vocabulary has added tokens, of which `<tab` begins two."""
+    folder = write_tokenizer_folder(tiny.fresh(), request.param)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(name, normalized=False) for name in ("<table>", "<tab>")])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tx.ByteLM.from_pretrained(tiny.model("gpt2", tokenizer=folder, seed=3))
+
+
+@pytest.mark.parametrize("text", ["the <table> dog", "the<table>dog"])
+def test_a_context_may_end_inside_an_added_token(with_table: tx.ByteLM, text: str) -> None:
+    start = text.index("<")
+    cuts = range(start, start + len("<table>") + 1)
+    whole = with_table.score(text)
+    for cut in cuts:
+        pairs = [("", text[:cut]), (text[:cut], text[cut:])]
+        (before, _), (rest, _) = continuations(with_table, pairs)
+        assert before + rest == pytest.approx(whole.total, abs=1e-3)
+        assert whole.data.index(b"<") + cut - start == len(with_table.spell(text[:cut]))
+
+
+@pytest.mark.parametrize("text", ["<table>dog", "<table> dog"])
+def test_a_context_may_end_inside_an_added_token_that_begins_a_text(
+    with_table: tx.ByteLM, text: str
+) -> None:
+    """Encoding puts no space before the token, but one before its beginning."""
+    score = with_table.score(text)
+    assert score.data.startswith(b"<table>")
+    assert float(score.nats[len("<tab")]) < -0.01, "it might have been the other one"
+    pairs = [(text[:cut], text[cut:]) for cut in range(len("<table>") + 1)]
+    found = continuations(with_table, pairs)
+    for cut, (nats, _) in enumerate(found):
+        assert nats == pytest.approx(float(score.nats[cut:].sum()), abs=1e-4)
+    assert found[0][0] < found[1][0] - 0.1
+
+
+def test_what_a_normalizer_joins_goes_on_from_the_context() -> None:
+    assert seam(b"caf", b"caf\xc3\xa9") == 3
+    assert seam(b"cafe", b"caf\xc3\xa9") == 3
+    assert seam(b" <ta", b" <table>") == 4
+    assert seam(b" <ta", b"<table>") == 3
+    assert seam(b"", b" a") == 0
 
 
 def test_the_answers_keep_the_order_of_the_questions(lm: tx.ByteLM) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from tokxfer.bytelevel import ByteLM
@@ -64,8 +65,22 @@ def place(lm: ByteLM, prompt: str, following: str = "") -> Placed:
             kept = context[-lm.length :] if lm.length is not None else context
             tail = str(prompt)[encoded.offsets[last][1] :]
             data = spell_behind(lm, context[-1], tail + following)
-            return Placed(tuple(kept), data, len(spell_behind(lm, context[-1], tail)))
-    return Placed(None, lm.spell(str(prompt) + following), len(lm.spell(str(prompt))))
+            return Placed(tuple(kept), data, seam(spell_behind(lm, context[-1], tail), data))
+    data = lm.spell(str(prompt) + following)
+    return Placed(None, data, seam(lm.spell(str(prompt)), data))
+
+
+def seam(context: bytes, data: bytes) -> int:
+    """Where a text's bytes go on from those of its context.
+
+    A context may be spelled otherwise once it goes on. No space is put before an added token, so
+    that of a context which breaks off in the first one is not there in the text. Where a normalizer
+    joins both, all that is not the context's any more goes on from it.
+    """
+    if context[:1] == b" " and not data.startswith(context) and data.startswith(context[1:]):
+        return len(context) - 1
+    same = (one == other for one, other in zip(context, data, strict=False))
+    return sum(takewhile(bool, same))
 
 
 def spell_behind(lm: ByteLM, token: int, text: str) -> bytes:
