@@ -7,7 +7,8 @@ from tokenizers import AddedToken, Tokenizer
 
 import tokxfer as tx
 from tests.tiny import Tiny, write_tokenizer_folder
-from tokxfer.workflows.likelihood import continuations, seam, until, whole_texts
+from tokxfer.workflows.chat import seam
+from tokxfer.workflows.likelihood import continuations, until, whole_texts
 
 
 @pytest.fixture(scope="module", params=["bytebpe", "spbpe"])
