@@ -73,7 +73,8 @@ def top(runs: list[Figures], tool: str, method: str | None = None) -> Figures | 
 
 def default(runs: list[Figures], method: str) -> Figures | None:
     """tokxfer's run of a method with nothing set."""
-    return top([run for run in runs if run["k"] is None], "tokxfer", method)
+    plain = [run for run in runs if run["k"] is None and not run["flags"]]
+    return top(plain, "tokxfer", method)
 
 
 def between(one: Figures | None, other: Figures | None) -> Ratio | None:

@@ -304,3 +304,10 @@ def test_named_copies_say_the_class_of_the_family(load: Load, tiny: Tiny, tmp_pa
     config = json.loads((copy / "tokenizer_config.json").read_text("utf-8"))
     assert (kind, config["tokenizer_class"]) == ("LlamaTokenizer", "LlamaTokenizerFast")
     assert (copy / "model.safetensors").resolve() == (folder / "model.safetensors").resolve()
+
+
+def test_a_method_with_nothing_set_has_no_flags(load: Load) -> None:
+    verdicts = load("transplant_verdicts")
+    flagged = made("tokxfer", "omp", 2.5, flags=["--twins", "mean"])
+    plain = made("tokxfer", "omp", 3.0)
+    assert verdicts.default([flagged, made("tokxfer", "omp", 2.0, k=4), plain], "omp") == plain
