@@ -6,7 +6,11 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
+import regex
+
 LONGEST = 4  # bytes of a character
+ASSIGNED = regex.compile(r"\P{Cn}")  # by tables that are newer than Python's
+NEIGHBOURS = {1: 0, 2: 4, 3: 10}  # bits of how many characters, by the bytes that are left to come
 
 
 def characters(data: bytes) -> tuple[str, bytes]:
@@ -65,10 +69,20 @@ def endings(begun: bytes) -> int:
 
 @cache
 def completions(begun: bytes) -> list[str]:
-    """Characters that begin with some bytes that end none: two of every general category."""
-    found: dict[str, list[str]] = {}
+    """Characters that begin with some bytes that end none: two of every kind.
+
+    Kinds are general categories. A tokenizer may have tables of another version of Unicode than
+    Python: characters that have not always been there are of one kind with their neighbours only,
+    and with none of them where all that is left to come is a character's last byte.
+    """
+    left = len(next(beginning(begun)).encode()) - len(begun)
+    found: dict[object, list[str]] = {}
     for character in beginning(begun):
-        met = found.setdefault(unicodedata.category(character), [])
+        category = unicodedata.category(character)
+        old = unicodedata.ucd_3_2_0.category(character) == category != "Cn"
+        assigned = category != "Cn" or ASSIGNED.match(character) is not None
+        neighbours = None if old or not assigned else ord(character) >> NEIGHBOURS[left]
+        met = found.setdefault((category, assigned, neighbours), [])
         met[1:] = [character]
     return [character for met in found.values() for character in met]
 
