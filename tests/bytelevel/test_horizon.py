@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bytelevel.enumeration import RandomModel, covers
+from tests.bytelevel.enumeration import RandomModel, canonical, covers
 from tests.bytelevel.functions import Reader
 from tests.families import FAMILIES
 from tests.families import TEXT as LONG
-from tokxfer.bytelevel.frontier import Frontier
+from tokxfer.bytelevel.frontier import Frontier, Node
 from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.law import STOP
 from tokxfer.bytelevel.mass import byte_masses
@@ -180,3 +180,44 @@ def test_a_horizon_of_nothing_frees_the_last_token_alone(
     for byte in LONG.encode()[:200]:
         paths = {tuple(node.path()) for node in going.step(byte)}
         assert paths == {tuple(node.path()) for node in plain.step(byte)}
+
+
+ODD = [
+    b" <s>a</s> <unk> <pad>[CLS] [UNK] a ##s",
+    b"<0x41> <|endoftext|><pad>\n<0x0A>",
+    "\u2581\u2581a \u0120b \U00010ec3a \U00016131".encode(),
+    *(random.Random(seed).randbytes(40) for seed in range(3)),
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=["specials", "bytes", "marks", "a", "b", "c"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_no_text_is_impossible_where_every_byte_has_a_token(family: str, text: bytes) -> None:
+    vocabulary = ByteVocabulary.from_tokenizer(FAMILIES[family]())
+    rule = rule_of(vocabulary)
+    if {bytes([value]) for value in range(256)} - set(rule.tokens):
+        pytest.skip("it has none for some bytes")
+    every = TokenShares(EverythingRule(rule), [0])
+    plain = Frontier(rule, TokenShares(rule, [0]).whole, Node(None, -1, 0, 0, rule.behind))
+    for going in (plain, frontier(every, rule, 3, begins=False)):
+        for at, byte in enumerate(text):
+            here = going.step(byte)
+            assert here or going.live, f"nothing goes on behind {text[: at + 1]!r}"
+
+
+@pytest.mark.parametrize("family", ["byte_level", "sentencepiece_bpe", "unigram_bytes"])
+def test_what_lies_beyond_the_horizon_is_what_the_tokenizer_writes(family: str) -> None:
+    """The rule under test decides nothing here: the tokenizer is asked."""
+    vocabulary = ByteVocabulary.from_tokenizer(FAMILIES[family]())
+    rule = rule_of(vocabulary)
+    tokens, model = TokenShares(EverythingRule(rule), [0]), RandomModel(vocabulary.size)
+    for text in (b" the 20", b" x  \n a"):
+        going = frontier(tokens, rule, 2)
+        found = Reader(tokens, model.nats, going).read(text)[-1]
+        mass = 0.0
+        for row in covers(vocabulary, text):
+            ends = np.cumsum([len(rule.tokens[token]) for token in row])
+            far = row[: int((ends <= len(text) - 2).sum())]
+            if canonical(vocabulary, far):
+                mass += model.probability(row)
+        assert math.exp(found.mass) == pytest.approx(mass, rel=1e-9)

@@ -34,12 +34,13 @@ class Lattice:
     """Extends best segmentations, with sums and ties exactly as the tokenizers library has them.
 
     Args:
-        scores: The score of every piece.
+        scores: The score of every piece that text may have.
+        least: The least score of all pieces; by default of these.
     """
 
-    def __init__(self, scores: Mapping[str, float]) -> None:
+    def __init__(self, scores: Mapping[str, float], *, least: float | None = None) -> None:
         self.scores = scores
-        self.unknown = min(scores.values()) - UNKNOWN_PENALTY
+        self.unknown = (min(scores.values()) if least is None else least) - UNKNOWN_PENALTY
         self.longest = max(map(len, scores))
         self.letters = set().union(*scores)
         self.beginnings = {name[:size] for name in scores for size in range(1, len(name))}

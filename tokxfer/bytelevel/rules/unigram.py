@@ -5,6 +5,7 @@ space is the mark that begins a word. Every such text counts.
 Where a tokenizer drops white space (T5, XLM-R), a text holds none but the spaces that are marks.
 Behind a normalizer only text that it leaves as it is counts.
 Characters that have no token are byte tokens if the tokenizer has them, and else are in no text.
+Text that looks like a special or byte token (`<s>`) is spelled by the other pieces.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class UnigramRule:
 
     Args:
         splits: Where pre-tokens begin.
-        lattice: All pieces of the model.
+        lattice: The pieces that are of text.
         names: The piece of every id; "" for ids that are not of text, and for byte tokens.
         tokens: The bytes of every id; b"" for ids that are not of text.
         mark: What is a space in pieces.
@@ -78,7 +79,7 @@ class UnigramRule:
         mark: str | None,
         loses: Callable[[str], bool],
     ) -> None:
-        self.tokens, self._marked = tokens, mark is not None
+        self.tokens, self._mark = tokens, mark
         self.start: Hashable = frozenset({Way(START, FRESH)})
         self.behind: Hashable = self.start
         self._loses, self._unknown = cache(loses), cache(self._is_unknown)
@@ -145,7 +146,7 @@ class UnigramRule:
         text, rest = characters(byte)
         if rest:
             return Way(before.split, before.open_end, rest, begins)
-        if text == SEEN and byte != SEEN.encode():
+        if text == self._mark or (text == SEEN and byte != SEEN.encode()):
             return self._grown(before, STRAY, begins)
         return self._grown(before, text, begins) if self._unknown(text.encode()) else None
 
@@ -154,8 +155,9 @@ class UnigramRule:
         text, rest = characters(spelled)
         if rest or spelled != text.encode():
             return True
-        spaced = self._marked and text == " "
-        return not (spaced or text in self._lattice.scores or self._loses(text))
+        if self._mark is not None and text in (" ", self._mark):
+            return text == self._mark  # in a piece it is a space, so that itself it is of bytes
+        return not (text in self._lattice.scores or self._loses(text))
 
     def _finished(self, way: Way) -> Way | None:
         """A way once the bytes at its end count as a character of their own."""
@@ -225,6 +227,8 @@ def unigram_rule(vocabulary: ByteVocabulary, *, normalized: bool = True) -> Rule
     def cut(text: str) -> Iterable[int]:
         return [first for first, _ in spans(text.replace(" ", mark or " "))]
 
-    plain = UnigramRule(Splits(cut), Lattice(scores), names, tokens, mark, partial(loses, spans))
+    of_text = {piece: score for piece, score in scores.items() if names[last[piece]]}
+    lattice = Lattice(of_text, least=min(scores.values()))
+    plain = UnigramRule(Splits(cut), lattice, names, tokens, mark, partial(loses, spans))
     normalizer = text_normalizer(vocabulary) if normalized else None
     return with_added(with_prefix(plain, vocabulary), vocabulary, content, normalizer)
