@@ -63,16 +63,9 @@ Examples:
 @bytes_drawing.top_p
 @bytes_drawing.min_p
 @options.shared(
-    bytes_options.law,
-    bytes_options.horizon,
-    bytes_options.epsilon,
-    bytes_options.no_bos,
+    bytes_options.asking,
     options.seed,
-    options.device,
-    options.compute_dtype,
-    options.revision,
-    options.trust_remote_code,
-    options.offline,
+    bytes_options.loaded,
     options.as_json,
     options.quiet,
 )  # fmt: skip

@@ -37,16 +37,9 @@ Examples:
     help="What is drawn behind the prompt's seam; auto draws bytes where a filter asks for it.",
 )
 @options.shared(
-    bytes_options.law,
-    bytes_options.horizon,
-    bytes_options.epsilon,
-    bytes_options.no_bos,
+    bytes_options.asking,
     options.seed,
-    options.device,
-    options.compute_dtype,
-    options.revision,
-    options.trust_remote_code,
-    options.offline,
+    bytes_options.loaded,
     options.as_json,
     options.quiet,
 )  # fmt: skip

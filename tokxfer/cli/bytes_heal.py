@@ -24,16 +24,9 @@ Examples:
 @click.option("--file", metavar="FILE", help="A file of plain text in place of TEXT.")
 @click.option("--sample", is_flag=True, help="Draw a cover by its weight, not the heaviest.")
 @options.shared(
-    bytes_options.law,
-    bytes_options.horizon,
-    bytes_options.epsilon,
-    bytes_options.no_bos,
+    bytes_options.asking,
     options.seed,
-    options.device,
-    options.compute_dtype,
-    options.revision,
-    options.trust_remote_code,
-    options.offline,
+    bytes_options.loaded,
     options.as_json,
 )  # fmt: skip
 def command(

@@ -36,15 +36,8 @@ Examples:
     help="Print so many of the likeliest bytes.",
 )
 @options.shared(
-    bytes_options.law,
-    bytes_options.horizon,
-    bytes_options.epsilon,
-    bytes_options.no_bos,
-    options.device,
-    options.compute_dtype,
-    options.revision,
-    options.trust_remote_code,
-    options.offline,
+    bytes_options.asking,
+    bytes_options.loaded,
     options.as_json,
     options.quiet,
 )  # fmt: skip

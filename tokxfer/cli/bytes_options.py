@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tokxfer.cli import options
+
 if TYPE_CHECKING:
     from tokxfer.bytelevel import ByteLM
 
@@ -58,6 +60,14 @@ epsilon = click.option(
     help="Leave out token sequences with at most this part of the mass, and bound the error.",
 )
 no_bos = click.option("--no-bos", is_flag=True, help="Put no begin token before the text.")
+asking = options.shared(law, horizon, epsilon, no_bos)
+loaded = options.shared(
+    options.device,
+    options.compute_dtype,
+    options.revision,
+    options.trust_remote_code,
+    options.offline,
+)
 
 
 def one_source(text: str | None, in_hex: str | None, file: str | None) -> None:
@@ -110,13 +120,13 @@ def prompt(text: str | None, in_hex: str | None, file: str | None) -> str | byte
     return read_whole(Path(file))
 
 
-def load(model: str, law: str, horizon: int | None, **options: Any) -> ByteLM:
+def load(model: str, law: str, horizon: int | None, **loading: Any) -> ByteLM:
     """The model, asked for bytes by a law."""
     from tokxfer.bytelevel import ByteLM
 
     if horizon is not None:
-        options["horizon"] = horizon
-    return ByteLM.from_pretrained(model, law=law, **options)
+        loading["horizon"] = horizon
+    return ByteLM.from_pretrained(model, law=law, **loading)
 
 
 def spelled(value: int) -> str:

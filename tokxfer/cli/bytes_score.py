@@ -42,15 +42,8 @@ Examples:
     "--limit", type=click.IntRange(min=1), metavar="N", help="Read N documents of the file."
 )
 @options.shared(
-    bytes_options.law,
-    bytes_options.horizon,
-    bytes_options.epsilon,
-    bytes_options.no_bos,
-    options.device,
-    options.compute_dtype,
-    options.revision,
-    options.trust_remote_code,
-    options.offline,
+    bytes_options.asking,
+    bytes_options.loaded,
     options.as_json,
     options.quiet,
     options.verbose,
