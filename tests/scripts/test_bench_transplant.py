@@ -133,7 +133,7 @@ def test_a_second_run_measures_nothing_again(bench: Any, first: Any) -> None:
     assert run()[0] == first[0][0]
     after = {file: file.stat().st_mtime_ns for file in (folder / "cache").glob("*.json")}
     assert before == after
-    assert len(before) == 5
+    assert sum("--evaluation--" not in file.name for file in before) == 5
 
 
 def made(tool: str, method: str, bits: float, **other: Any) -> dict[str, Any]:
