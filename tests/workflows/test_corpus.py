@@ -381,3 +381,16 @@ def test_the_donors_weights_say_what_is_not_mixed_where_there_are_any(
     alone = transplant(base, bare, tmp_path / "alone", method=method, train_text=text)
     assert full.undertrained["tied"].keys() == {"base", "donor"}
     assert alone.undertrained["tied"].keys() == {"base"}
+
+
+@needs_gensim
+def test_a_donor_whose_weights_cannot_be_read_is_a_tokenizer_where_that_will_do(
+    tiny: Tiny, text: Path, tmp_path: Path
+) -> None:
+    base, donor = tiny.model("llama"), tiny.copy(tiny.model("gpt2", tokenizer="spbpe", tokens=440))
+    (donor / "model.safetensors").write_bytes(b"no weights")
+    method = Focus(min_count=2)
+    done = transplant(base, donor, tmp_path / "out", method=method, train_text=text)
+    assert done.undertrained["tied"].keys() == {"base"}
+    with pytest.raises(TokxferError, match="safetensors"):
+        transplant(base, donor, tmp_path / "none", method="omp")
