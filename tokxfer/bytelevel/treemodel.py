@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 
+from tokxfer.bytelevel.products import products
 from tokxfer.shapes import Float, Int
 
 ROOT = -1  # the parent of a sequence's first token
@@ -261,12 +262,14 @@ def answers(
     model: Any, told: dict[str, Any], asked: Sequence[int] | None = None
 ) -> Float[torch.Tensor, "rows places ids"]:
     """A model's logits, at some places of all rows or at all of them."""
-    if asked is None:
-        return cast(torch.Tensor, model(**told).logits)
-    places = torch.tensor(asked, device=told["input_ids"].device)
-    if "logits_to_keep" in signature(model.forward).parameters:
-        return cast(torch.Tensor, model(**told, logits_to_keep=places).logits)
-    return cast(torch.Tensor, model(**told).logits.index_select(1, places))
+    ids = told["input_ids"]
+    with products(ids.device, model.dtype, ids.numel()):
+        if asked is None:
+            return cast(torch.Tensor, model(**told).logits)
+        places = torch.tensor(asked, device=ids.device)
+        if "logits_to_keep" in signature(model.forward).parameters:
+            return cast(torch.Tensor, model(**told, logits_to_keep=places).logits)
+        return cast(torch.Tensor, model(**told).logits.index_select(1, places))
 
 
 @torch.no_grad()
