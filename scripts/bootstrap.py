@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = str(min(os.cpu_count() or 1, 8))
 CHECKS = ("ruff check .", "ruff format --check .", "mypy", "lint-imports")
-DEVELOPER = ("all", "dev")
+DEVELOPER = ("all", "dev", "eval")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -100,6 +102,22 @@ def test_commands_find_the_environment_first_and_stay_offline(
     assert echoed[0] == "$ show"
     assert echoed[1].startswith(f"{tmp_path}{os.pathsep}")
     assert echoed[1].endswith(" 1")
+
+
+def test_no_test_is_skipped_in_the_gate_for_want_of_an_extra(bootstrap: ModuleType) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    among = re.search(r"\[(.*)\]", extras["all"][0])
+    assert among is not None
+    installed = {*bootstrap.DEVELOPER, *among[1].split(",")}
+    needed = {
+        extra
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for extra in re.findall(r"needs the extra '(\w+)'", path.read_text(encoding="utf-8"))
+    }
+    assert "eval" in needed
+    assert needed <= installed
 
 
 def test_the_makefile_has_every_job(bootstrap: ModuleType) -> None:
