@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertModel, PreTrainedTokenizerFast
 
 from tests.tiny import Tiny
+from tests.workflows.letters import letter_encoder
 from tests.workflows.transplants import json_of
 from tokxfer import TokenAdaptHybrid, transplant, transplant_model
 from tokxfer.cli.main import main
@@ -24,7 +24,6 @@ from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.vectorstore import cache_folder
 
 pytest.importorskip("sentence_transformers", reason="needs the extra 'encoder'")
-LETTERS = "abcdefghijklmnopqrstuvwxyz<>0123456789xABCDEF.,'-!?"
 TEXTS = [" the", "cat", "sat", "<0xE2><0x80>", "on", "it", " dog", "x", "zebra"]
 
 
@@ -32,26 +31,7 @@ TEXTS = [" the", "cat", "sat", "<0xE2><0x80>", "on", "it", " dog", "x", "zebra"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of random weights that reads letter by letter, as a plain transformers folder."""
     path = tmp_path_factory.mktemp("encoders") / "letters"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("", "isolated")]
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]",
-        cls_token="[CLS]", sep_token="[SEP]", model_max_length=32,
-    ).save_pretrained(path)  # fmt: skip
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(
-            vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=32, max_position_embeddings=32, initializer_range=0.5,
-        )
-    ).save_pretrained(path)  # fmt: skip
-    return path
+    return letter_encoder(path)
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +101,7 @@ def test_the_cache_takes_two_bytes_a_number(folder: Path, kept: Path) -> None:
     many = [f"x{i}" for i in range(2000)]
     encoder.encode(many)
     (file,) = (kept / "encoders").glob("*.safetensors")
-    assert file.name == f"{encoder.fingerprint}.safetensors"
+    assert file.name == f"{encoder.fingerprint}-double.safetensors"
     assert file.stat().st_size < 2000 * (16 + 2 * 16) + 500
 
 

