@@ -279,6 +279,20 @@ def test_a_method_that_wins_the_other_half_is_named() -> None:
     assert (verdict.method, verdict.better, verdict.equal) == ("first", ("steady",), ())
 
 
+def test_a_small_difference_is_a_win_where_both_share_the_noise_of_the_documents() -> None:
+    noise = 20 * np.random.default_rng(0).standard_normal(40)
+    base = measured("base", [100.0] * 40).evaluation
+    best = measured("best", list(110 + noise))
+    verdict = judge(base, (best, measured("worse", list(111 + noise))), seed=0)
+    assert verdict is not None
+    assert (verdict.method, verdict.better, verdict.equal) == ("best", (), ())
+    unpaired = measured("unpaired", list(111 + noise[::-1]))
+    every = np.arange(40)
+    assert comparison.sign(unpaired, best, base, every) == 0
+    assert comparison.sign(measured("worse", list(111 + noise)), best, base, every) == 1
+    assert comparison.sign(best, measured("worse", list(111 + noise)), base, every) == -1
+
+
 def test_the_choice_and_the_verdict_are_on_different_documents(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

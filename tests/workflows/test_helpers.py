@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tokxfer.cli.main import main
 from tokxfer.embeddings import Method, build_method
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows import corpus as corpora
-from tokxfer.workflows import fitting, helpers
+from tokxfer.workflows import fitting, helpers, workbench
 from tokxfer.workflows.compare_page import page
 from tokxfer.workflows.corpus import TextCorpus
 from tokxfer.workflows.evaluate import evaluate_model
@@ -204,6 +205,7 @@ def test_fitting_is_done_before_the_clock(
 ) -> None:
     def slow(*told: Any) -> Any:
         time.sleep(1.0)
+        assert bytearray(b"x" * 80_000_000)  # touched, and freed
         return fit_tokens(*told)
 
     fit_tokens = corpora.fit_tokens
@@ -212,7 +214,34 @@ def test_fitting_is_done_before_the_clock(
     made = {result.method.split()[0]: result.made for result in found.results}
     assert made["focus"].preparing_seconds >= max(1, made["focus"].seconds)
     assert made["mean"].preparing_seconds == 0
-    assert any("Before the clock" in remark and "focus" in remark for remark in found.remarks)
+    assert made["mean"].preparing_bytes == 0
+    told = found.to_dict()["results"]
+    assert {result["preparing_bytes"] for result in told} == {
+        m.preparing_bytes for m in made.values()
+    }
+    (remark,) = (remark for remark in found.remarks if "Before the clock" in remark)
+    assert f"focus (min_count=2) {made['focus'].preparing_seconds:.1f} s" in remark
+    if sys.platform == "linux":
+        assert made["focus"].preparing_bytes is not None
+        assert made["focus"].preparing_bytes > 80_000_000
+        assert f"and {made['focus'].preparing_bytes / 1e6:,.0f} MB" in remark
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_that_making_the_rows_took_is_counted(
+    pair: tuple[Path, Path], text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(*told: Any) -> Any:
+        assert bytearray(b"x" * 80_000_000)
+        return solve_all(*told)
+
+    solve_all = workbench.solve_all
+    monkeypatch.setattr(workbench, "solve_all", hungry)
+    (result,) = compare(*pair, text=text, methods=["mean"]).results
+    assert result.made.extra_bytes is not None
+    assert result.made.extra_bytes > 80_000_000
+    assert result.made.preparing_bytes == 0
+    assert result.to_dict()["extra_bytes"] == result.made.extra_bytes
 
 
 def test_a_training_text_that_cannot_be_read_is_said_before_any_work(

@@ -118,11 +118,12 @@ class ComparisonReport:
             )
         for result in self.results:
             found += hardly_fitted(result.method, result.made.chosen)
-        prepared = {r.method: r.made.preparing_seconds for r in self.results}
-        if slow := [f"{name} {s:.1f} s" for name, s in prepared.items() if s >= NOTED]:
+        slow = [result for result in self.results if result.made.preparing_seconds >= NOTED]
+        if slow:
+            told = [f"{result.method} {prepared(result.made)}" for result in slow]
             found.append(
                 f"Before the clock, tokens were encoded or vectors fitted, as far as that was not "
-                f"kept on disk: {', '.join(slow)}."
+                f"kept on disk: {', '.join(told)}."
             )
         if lost := max((result.evaluation.lossy_bytes for result in self.results), default=0):
             found.append(
@@ -152,6 +153,13 @@ class ComparisonReport:
             "settings": dict(self.settings),
             "versions": dict(self.versions),
         }
+
+
+def prepared(made: Made) -> str:
+    """What came before the clock: seconds, and megabytes where they are known."""
+    taken = made.preparing_bytes
+    memory = "" if taken is None else f" and {taken / 1e6:,.0f} MB"
+    return f"{made.preparing_seconds:.1f} s{memory}"
 
 
 def judge(base: Evaluation, results: tuple[Compared, ...], seed: int) -> Verdict | None:

@@ -132,7 +132,9 @@ class Made:
         seconds: Wall time of making the rows, all tokens encoded and all vectors fitted before.
         preparing_seconds: Wall time of a first run, after which the encoder and the text keep on
             disk what they found; 0 for methods that need neither.
-        extra_bytes: Memory that making the rows took at its peak, beyond what was held.
+        preparing_bytes: Memory that the first run took at its peak, beyond what was held before:
+            encoder and fit included. None where nobody knows, 0 for methods that need neither.
+        extra_bytes: The same for making the rows, all prepared before.
     """
 
     options: dict[str, Any]
@@ -142,6 +144,7 @@ class Made:
     chosen: dict[str, dict[str, Any]]
     seconds: float
     preparing_seconds: float
+    preparing_bytes: int | None
     extra_bytes: int | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,11 +234,13 @@ class Workbench:
             raise UnsupportedError(pair.donor_failure)
         check_donor(method, donor_name=pair.donor_name, weights=self._donor is not None)
         problems = self._pose(encoder=encoder, corpus=corpus)
-        preparing = 0.0
-        started = time.perf_counter()
+        preparing: float = 0.0
+        taken: int | None = 0
         if encoder is not None or corpus is not None:  # what they keep would be paid for only once
-            solve_all(problems, self._base, method, self._size)
-            preparing = time.perf_counter() - started
+            started = time.perf_counter()
+            with MemoryPeak(self.device) as first:
+                solve_all(problems, self._base, method, self._size)
+            preparing, taken = time.perf_counter() - started, first.extra_bytes
         started = time.perf_counter()
         with MemoryPeak(self.device) as peak:
             chosen = settled(method, list(problems.values()))
@@ -259,6 +264,7 @@ class Workbench:
             chosen={matrix: dict(part.details) for matrix, part in rebuilt.assemblies.items()},
             seconds=seconds,
             preparing_seconds=preparing,
+            preparing_bytes=taken,
             extra_bytes=peak.extra_bytes,
         )
 
