@@ -14,6 +14,15 @@ from tokxfer.errors import TokxferError
 
 JSON_LINES = {".jsonl", ".ndjson", ".json"}
 BATCH_CHARACTERS = 1_000_000
+JSON_TYPES = {
+    dict: "an object",
+    list: "a list",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    type(None): "null",
+}
 
 
 def read_documents(
@@ -116,15 +125,23 @@ def text_field(path: Path, number: int, line: bytes) -> str:
         ) from None
     text = record.get("text") if isinstance(record, dict) else None
     if not isinstance(text, str):
-        found = ", ".join(record) if isinstance(record, dict) else type(record).__name__
         raise TokxferError(
-            f'{path}, line {number}, has no "text" that is a string (found: {found}).'
+            f'{path}, line {number}, has no "text" that is a string ({instead(record)}).'
         )
     try:
         text.encode()
     except UnicodeEncodeError:
         raise TokxferError(f"{path}, line {number}, holds half of a surrogate pair.") from None
     return text
+
+
+def instead(record: Any) -> str:
+    """What a line of JSON holds where an object with a text was looked for."""
+    if not isinstance(record, dict):
+        return f"found: {JSON_TYPES[type(record)]}"
+    if "text" in record:
+        return f"it is {JSON_TYPES[type(record['text'])]}"
+    return f"found: {', '.join(record) or 'no fields'}"
 
 
 def not_utf8(path: Path, line: int) -> TokxferError:
