@@ -118,8 +118,9 @@ def reading(document: Figures) -> str:
         )
     if any(study["ks"] for study in document["pairs"]):
         said += (
-            " “Best k” is chosen on the very text it is judged by, for both tools; both `omp`s try "
-            "the same values, at most a third of the narrower width."
+            " “Best k” is the best fixed k, nothing tuned (tokxfer's with `--no-tune`), chosen on "
+            "the very text it is judged by, for both tools; both `omp`s try the same values, at "
+            "most a third of the narrower width."
         )
     if document["mergekit"]:
         said += (

@@ -206,6 +206,16 @@ def test_the_matrix_marks_the_best_of_either_tool(load: Load, raced: dict[str, A
     assert not any("mergekit mean" in line for line in lines)  # it failed everywhere
 
 
+def test_the_pages_say_that_a_best_k_is_a_fixed_one(load: Load, raced: dict[str, Any]) -> None:
+    document = {"pairs": [raced], "text": {"documents": 2}, "mergekit": None}
+    said = load("transplant_page").reading(document)
+    assert "“Best k” is the best fixed k, nothing tuned (tokxfer's with `--no-tune`)" in said
+    assert load("transplant_runs").Run("tokxfer", "omp", 8).arguments()[-1] == "--no-tune"
+    root = Path(__file__).resolve().parents[2]
+    for page in (root / "README.md", root / "docs" / "benchmarks.md"):
+        assert "“Best k” is the best fixed k, nothing tuned" in page.read_text("utf-8")
+
+
 def test_what_failed_is_listed_in_its_own_words(load: Load, raced: dict[str, Any]) -> None:
     said = "\n".join(load("transplant_page").failures([raced, raced]))
     assert "- mergekit mean: RuntimeError: no (2 pairs)" in said
