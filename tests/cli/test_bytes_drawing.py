@@ -117,6 +117,22 @@ def test_prefix_and_suffix_may_be_files_or_bytes(run: Run, tmp_path: Path) -> No
     assert "neither a number of bytes nor 'token'" in err
 
 
+def test_a_model_whose_markers_have_other_names_fills_in(run: Run, folder: Path) -> None:
+    hint = run("fill", folder, "the do", "fox")[2]
+    assert "--markers" in hint
+    lm = tx.ByteLM.from_pretrained(folder)
+    names = [lm.vocabulary.names[token] for token in (300, 301)]
+    options = ("--max-new-bytes", 6, "--temperature", 0, "--order", "spm", "--json")
+    code, out, _ = run("fill", folder, "the do", "fox", "--markers", *names, 302, *options)
+    template = FillTemplate(300, 301, 302, order="spm")
+    expected = lm.fill("the do", "fox", template=template, max_new_bytes=6, temperature=0)
+    assert code == 0
+    assert json.loads(out)["hex"] == expected.data.hex()
+    code, _, err = run("fill", folder, "the do", "fox", "--markers", *names, "<NO>")
+    assert code == 2
+    assert "has no token '<NO>' to mark a part with" in err
+
+
 def test_epsilon_reaches_what_is_healed(run: Run, folder: Path) -> None:
     found = json.loads(run("heal", folder, "the do", "--epsilon", 0.2, "--json")[1])
     expected = tx.ByteLM.from_pretrained(folder).heal("the do", epsilon=0.2)
@@ -139,7 +155,7 @@ def test_next_tells_the_horizon(run: Run, folder: Path) -> None:
         (("generate", "--no-bos"), "prompt is empty"),
         (("heal",), "prompt is empty"),
         (("heal", "a", "--hex", "61"), "two texts"),
-        (("fill", "a", "b"), "no tokens that mark a prefix"),
+        (("fill", "a", "b"), "no tokens known to mark a prefix"),
         (("generate", "the", "--top-p", 0), "--top-p"),
         (("generate", "the", "--temperature", -1), "--temperature"),
     ],

@@ -67,21 +67,54 @@ class FillTemplate:
             raise UsageError(f"The seam must be 0 bytes or more, not {self.seam}.")
 
     @classmethod
-    def of(cls, vocabulary: ByteVocabulary, order: str = "psm") -> FillTemplate:
-        """The template of a vocabulary whose markers are known by name.
+    def of(
+        cls,
+        vocabulary: ByteVocabulary,
+        order: str = "psm",
+        markers: tuple[int | str, int | str, int | str] | None = None,
+    ) -> FillTemplate:
+        """The template of a vocabulary.
+
+        Args:
+            vocabulary: The model's.
+            order: See `FillTemplate`.
+            markers: The tokens that mark prefix, suffix and middle, by id (digits are one) or by
+                name; None takes those that are known by name.
 
         Raises:
-            UsageError: It has none.
+            UsageError: It has no such tokens.
         """
+        if markers is not None:
+            prefix, suffix, middle = (marker_id(vocabulary, marker) for marker in markers)
+            return cls(prefix, suffix, middle, order=order)
         ids = {name: token for token, name in enumerate(vocabulary.names)}
         for names in MARKERS:
             if all(name in ids for name in names):
                 prefix, suffix, middle = (ids[name] for name in names)
                 return cls(prefix, suffix, middle, order=order)
         raise UsageError(
-            f"{vocabulary.source.name} has no tokens that mark a prefix, a suffix and a middle.",
-            "Name their ids with a FillTemplate, or take a model that was trained to fill in.",
+            f"{vocabulary.source.name} has no tokens known to mark a prefix, a suffix and a "
+            "middle.",
+            "Name them with --markers (in Python: a FillTemplate), or take a model that was "
+            "trained to fill in.",
         )
+
+
+def marker_id(vocabulary: ByteVocabulary, marker: int | str) -> int:
+    """The id of a token that is given by id or by name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if isinstance(marker, int) or (marker.isascii() and marker.isdecimal()):
+        if 0 <= int(marker) < vocabulary.size:
+            return int(marker)
+    elif marker in vocabulary.names:
+        return vocabulary.names.index(marker)
+    raise UsageError(
+        f"{vocabulary.source.name} has no token {marker!r} to mark a part with.",
+        f"Give an id below {vocabulary.size}, or a name as the tokenizer's file spells it.",
+    )
 
 
 @dataclass(frozen=True, eq=False)

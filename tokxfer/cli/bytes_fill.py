@@ -33,6 +33,7 @@ Examples:
   tokxfer bytes fill models/code-bytebpe "def add(a, b): retu" "a + b"
   tokxfer bytes fill models/code-bytebpe "for i in ra" "(10):" --temperature 0 --json
   tokxfer bytes fill models/code-bytebpe --prefix-file above.py --suffix-file below.py --seam token
+  tokxfer bytes fill models/code-bytebpe "for i in ra" "(10):" --markers 3 4 "<|fim_middle|>"
 """,
 )
 @bytes_options.model
@@ -57,6 +58,12 @@ Examples:
     show_default=True,
     help="Show the model the prefix first, or the suffix.",
 )
+@click.option(
+    "--markers",
+    nargs=3,
+    metavar="PREFIX SUFFIX MIDDLE",
+    help="Tokens that mark the three, by id or name.  [default: those known by name]",
+)
 @bytes_drawing.new_bytes
 @bytes_drawing.temperature
 @bytes_drawing.top_k
@@ -79,6 +86,7 @@ def command(
     suffix_hex: str | None,
     seam: int | None,
     order: str,
+    markers: tuple[str, str, str] | None,
     law: str,
     horizon: int | None,
     device: str,
@@ -109,7 +117,7 @@ def command(
         model, law, horizon, device=device, dtype=dtype, revision=revision,
         trust_remote_code=trust_remote_code, offline=offline,
     )  # fmt: skip
-    template = replace(FillTemplate.of(lm.vocabulary, order), seam=seam)
+    template = replace(FillTemplate.of(lm.vocabulary, order, markers), seam=seam)
     found = lm.fill(before, after, template=template, context=[] if no_bos else None, **drawing)
     if as_json:
         print_json({"model": model, "law": law, **found.to_dict()})
