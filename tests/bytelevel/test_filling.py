@@ -15,7 +15,7 @@ from tests.bytelevel.enumeration import spelled as spelled_text
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM, filling
 from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate, agreed_tokens, own_tokens
-from tokxfer.bytelevel.model import raw
+from tokxfer.bytelevel.given import raw
 from tokxfer.errors import UsageError
 
 MARKERS = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
@@ -269,7 +269,17 @@ def test_bytes_are_encoded_as_they_are(lm: ByteLM) -> None:
 
 def test_models_without_markers_are_refused(tiny: Tiny) -> None:
     plain = ByteLM.from_pretrained(tiny.model("llama"))
-    with pytest.raises(UsageError, match="no tokens that mark a prefix"):
+    with pytest.raises(UsageError, match="no tokens known to mark a prefix"):
         plain.fill("a", "b")
     with pytest.raises(UsageError, match="is no order"):
         FillTemplate(1, 2, 3, order="msp")
+
+
+def test_markers_of_other_names_are_given_by_id_or_name(tiny: Tiny) -> None:
+    vocabulary = ByteLM.from_pretrained(tiny.model("llama")).vocabulary
+    names = vocabulary.names
+    found = FillTemplate.of(vocabulary, "spm", (7, "9", names[300]))
+    assert found == FillTemplate(7, 9, 300, order="spm")
+    for odd in ("<NO>", str(vocabulary.size), -1, "٣"):
+        with pytest.raises(UsageError, match=r"has no token .* to mark a part with"):
+            FillTemplate.of(vocabulary, markers=(7, 9, odd))

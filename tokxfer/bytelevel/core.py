@@ -13,6 +13,7 @@ from tokxfer.bytelevel.asking import read
 from tokxfer.bytelevel.causal import refuse_unless_causal
 from tokxfer.bytelevel.context import Beginning, Context, chat_tokenizer, context_ids
 from tokxfer.bytelevel.frontier import Frontier, Node
+from tokxfer.bytelevel.given import written
 from tokxfer.bytelevel.horizon import HorizonFrontier
 from tokxfer.bytelevel.rules import EverythingRule, rule_of
 from tokxfer.bytelevel.rules.prefixed import puts_space
@@ -78,15 +79,11 @@ class ByteModel:
         A tokenizer that changes a text, or puts a space before it, does so here, too.
 
         Raises:
-            UsageError: The text holds what the tokenizer has no tokens for.
+            UsageError: It is no text, or holds what the tokenizer has no tokens for.
         """
+        text = written(text)
         if isinstance(text, bytes):
             return text
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise UsageError(
-                "The text holds half of a surrogate pair, which is no character.",
-                "Give its bytes, or leave it out.",
-            )
         spelling = self.vocabulary.spelling
         if self.vocabulary.normalizes or spelling.continuation or self._rewritten.search(text):
             return self._encoded(text)
@@ -108,16 +105,24 @@ class ByteModel:
         return data
 
     def _encoded(self, text: str) -> bytes:
-        """What the tokens of a text spell."""
-        ids = self.vocabulary.encode(text)
-        for token in ids:
-            if not self.canonical.tokens[token]:
+        """What the tokens of a text spell; what names a special token in it is text."""
+        tokenizer = self.vocabulary.tokenizer
+        before, tokenizer.encode_special_tokens = tokenizer.encode_special_tokens, True
+        try:
+            found = tokenizer.encode(text, add_special_tokens=False)
+        finally:
+            tokenizer.encode_special_tokens = before
+        parts = []
+        for token, (start, end) in zip(found.ids, found.offsets, strict=True):
+            spelled, name = self.canonical.tokens[token], self.vocabulary.names[token]
+            if not spelled and text[start:end] != name:
                 raise UsageError(
-                    f"The text holds what the tokenizer spells {self.vocabulary.names[token]!r}: "
+                    f"The text holds what the tokenizer spells {name!r}: "
                     "bytes that no token stands for.",
                     "Take it out, or use a tokenizer that spells every byte.",
                 )
-        return b"".join(self.canonical.tokens[token] for token in ids)
+            parts.append(spelled or name.encode())
+        return b"".join(parts)
 
     @cached_property
     def prefixed(self) -> bool:

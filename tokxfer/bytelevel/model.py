@@ -16,6 +16,7 @@ from tokxfer.bytelevel.core import HORIZON, ByteModel
 from tokxfer.bytelevel.filling import Fill, Filled, FillTemplate
 from tokxfer.bytelevel.filters import Filter, check_seed
 from tokxfer.bytelevel.generation import Ending, Generated, generate_texts
+from tokxfer.bytelevel.given import nothing, raw, several
 from tokxfer.bytelevel.gradients import score_with_gradients
 from tokxfer.bytelevel.healing import IMPOSSIBLE_TEXT, Healed, heal_text
 from tokxfer.bytelevel.scores import NextByte, Score
@@ -31,11 +32,6 @@ from tokxfer.checkpoints import (
 )
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.vocabulary import read_vocabulary
-
-NOTHING = (
-    "The prompt is empty and the model has no token that begins texts.",
-    "Give it some text, or a context.",
-)
 
 
 class ByteLM(ByteModel):
@@ -123,7 +119,7 @@ class ByteLM(ByteModel):
         before = self.context(context)
         data = self.begun(text, before)
         if not data and not before:
-            raise UsageError(*NOTHING)
+            raise nothing(context)
         state = self.start(before, epsilon=epsilon)
         law = state.push(data)[-1] if data else state.law
         if not law.found.possible:
@@ -158,7 +154,8 @@ class ByteLM(ByteModel):
         Args:
             text: What is scored, or several texts, each behind the same context.
             context: What stands before: see `next_byte`.
-            epsilon: See `next_byte`.
+            epsilon: See `next_byte`; `mass` and `missing` bound the text's mass, `nats` have no
+                bounds.
             laws: Whether to give the whole law at every place.
             window: Tokens of the windows, overlapping by half, that longer texts are read in: those
                 of `tokxfer evaluate`. None takes the length the model was made for.
@@ -171,9 +168,8 @@ class ByteLM(ByteModel):
             UsageError: A text that is to be differentiated is longer than the window; or the window
                 is below 2 tokens, longer than the model, or shorter than the context.
         """
-        texts = [text] if isinstance(text, (str, bytes)) else [*text]
         before = self.context(context, window)
-        data = [self.begun(one, before) for one in texts]
+        data = [self.begun(one, before) for one in several(text)]
         if differentiable:
             found = score_with_gradients(self, data, before, laws=laws, window=window)
         else:
@@ -181,15 +177,19 @@ class ByteLM(ByteModel):
         return found[0] if isinstance(text, (str, bytes)) else found
 
     def bits_per_byte(
-        self, text: str | Sequence[str], *, epsilon: float = 0.0, window: int | None = None
+        self,
+        text: str | bytes | list[str] | list[bytes],
+        *,
+        epsilon: float = 0.0,
+        window: int | None = None,
     ) -> float:
         """Minus the binary logarithm of the probability of texts, per byte as given: see `score`.
 
         Raises:
             UsageError: There is no text, or the window makes no sense.
         """
-        texts = [text] if isinstance(text, str) else list(text)
-        size = sum(len(one.encode()) for one in texts)
+        texts = several(text)
+        size = sum(len(raw(one)) for one in texts)
         if not size:
             raise UsageError("There is no text to score.", "Give at least one byte.")
         nats = sum(score.total for score in self.score(texts, epsilon=epsilon, window=window))
@@ -245,9 +245,10 @@ class ByteLM(ByteModel):
         """Let a prompt go on, or several side by side.
 
         Without temperature and cuts, one cover of the prompt is drawn by what it gives to what may
-        come, and tokens behind it by the model, of those that the law lets follow: the same law, at
-        the speed of tokens, but renormalised at every token, not at every byte. Otherwise byte
-        after byte is drawn by its law.
+        come, exactly, and tokens behind it at the speed of tokens: by the model, of those that the
+        law lets follow, renormalised at every token. The first byte has its law; later ones have
+        nearly theirs, which is renormalised at every byte (docs/bytes.md says how near). With
+        temperature and cuts, or `by="bytes"`, byte after byte is drawn by its law itself.
 
         Args:
             prompt: What was written so far; one or several. It may stop in mid-token.
@@ -268,8 +269,7 @@ class ByteLM(ByteModel):
         """
         filters = Filter(temperature, top_k, top_p, min_p)
         check_seed(seed)
-        stop = [stop] if isinstance(stop, (str, bytes)) else stop
-        strings = tuple(one.encode() if isinstance(one, str) else one for one in stop)
+        strings = tuple(map(raw, several(stop)))
         if by not in ("auto", "tokens", "bytes"):
             raise UsageError(f"{by!r} is not drawn.", "Use auto, tokens or bytes.")
         if by == "tokens" and not filters.idle:
@@ -277,11 +277,10 @@ class ByteLM(ByteModel):
                 "Temperature and cuts are of bytes here, so tokens cannot be drawn with them.",
                 "Leave them out, or draw bytes.",
             )
-        prompts = [prompt] if isinstance(prompt, (str, bytes)) else [*prompt]
         before = self.context(context)
-        data = [self.begun(one, before) for one in prompts]
+        data = [self.begun(one, before) for one in several(prompt)]
         if not before and not all(data):
-            raise UsageError(*NOTHING)
+            raise nothing(context)
         found = generate_texts(
             self, data, before, Ending(max_new_bytes, strings), filters,
             by=("tokens" if filters.idle else "bytes") if by == "auto" else by,
@@ -391,8 +390,3 @@ class ByteLM(ByteModel):
         """The state behind a context, to go on from byte by byte."""
         tree = self.tree()
         return ByteState(self, tree, self.streams(tree, self.context(context), epsilon)[0])
-
-
-def raw(text: str | bytes) -> bytes:
-    """Bytes, or those of a text, with nothing put before it."""
-    return text.encode() if isinstance(text, str) else text

@@ -8,6 +8,7 @@ from tokxfer.bytelevel.law import ByteLaw
 from tokxfer.bytelevel.scores import NextByte
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import TreeModel
+from tokxfer.errors import UsageError
 
 
 class ByteState:
@@ -31,7 +32,15 @@ class ByteState:
         return self.stream.asked
 
     def push(self, data: bytes) -> list[NextByte]:
-        """Go on by some bytes; the law behind each."""
+        """Go on by some bytes; the law behind each.
+
+        Raises:
+            UsageError: They are no bytes.
+        """
+        if not isinstance(data, bytes):
+            raise UsageError(
+                f"A state goes on by bytes, not by {type(data).__name__}.", "Encode text first."
+            )
         return [
             self._public(law)
             for laws in advance_far(self._tree, [self.stream], [data])
