@@ -69,6 +69,7 @@ def command(
     from tokxfer.bytelevel.context import Beginning
 
     prompt = bytes_options.prompt(text, in_hex, file)
+    bytes_options.refuse_nothing(prompt, no_bos)
     lm = bytes_options.load(
         model, law, horizon, device=device, dtype=dtype, revision=revision,
         trust_remote_code=trust_remote_code, offline=offline,

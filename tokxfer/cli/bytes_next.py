@@ -60,11 +60,9 @@ def command(
     of the text, all stop tokens together, is one outcome beside the 256 bytes.
     """
     from tokxfer.bytelevel.context import Beginning
-    from tokxfer.errors import UsageError
 
     prompt = bytes_options.prompt(text, in_hex, file)
-    if no_bos and not prompt:
-        raise UsageError("The prompt is empty, and --no-bos puts nothing before it.")
+    bytes_options.refuse_nothing(prompt, no_bos)
     lm = bytes_options.load(model, **loading)
     horizon = lm.horizon if lm.law == "all" else None
     law = lm.next_byte(prompt, Beginning() if no_bos else None, epsilon=epsilon)
@@ -75,22 +73,32 @@ def command(
     print_law(law, top)
     if horizon is not None:
         note(f"All tokenizations of the last {horizon} bytes were taken.", quiet=quiet)
-    if not law.exact:
-        likeliest = int(law.nats.argmax())
-        low, high = (math.exp(float(bound[likeliest])) for bound in (law.lower, law.upper))
-        note(
-            f"Token sequences were left out: the probability of {bytes_options.spelled(likeliest)} "
-            f"lies between {low:.4g} and {high:.4g}.",
-            quiet=quiet,
-        )
+    if epsilon:
+        note(left_out(law), quiet=quiet)
+
+
+def left_out(law: NextByte) -> str:
+    """Say what leaving token sequences out did to a law."""
+    if law.exact:
+        return "No token sequence that was left out matters here: the figures are exact."
+    share = math.exp(law.missing - law.mass)
+    return (
+        "Token sequences were left out: the probabilities lie within the bounds, and the mass of "
+        f"the text is e^{law.mass:.6g}, or more by up to {share:.2%}."
+    )
 
 
 def print_law(law: NextByte, top: int) -> None:
-    """Print the likeliest bytes, and the end of the text."""
-    rows: list[list[object]] = [
-        [bytes_options.spelled(byte[0]), byte.hex(), share, float(law.nats[byte[0]])]
-        for byte, share in law.top(top)
-        if share > 0
-    ]
-    rows.append(["end of the text", "", math.exp(law.stop), law.stop])
-    print_table("", ["byte", "hex", "probability", "nats"], rows)
+    """Print the likeliest bytes and the end of the text, with their bounds where they differ."""
+    best = [byte[0] for byte, share in law.top(top) if share > 0]
+    shown = [(bytes_options.spelled(value), f"{value:02x}", value) for value in best]
+    nats = [*law.nats.tolist(), law.stop]
+    columns = ["byte", "hex", "probability", "nats"]
+    if not law.exact:
+        columns += ["at least", "at most"]
+    rows: list[list[object]] = []
+    for name, digits, outcome in [*shown, ("end of the text", "", len(nats) - 1)]:
+        bounds = () if law.exact else (law.lower[outcome], law.upper[outcome])
+        limits = [min(1.0, math.exp(float(bound))) for bound in bounds]
+        rows.append([name, digits, math.exp(nats[outcome]), nats[outcome], *limits])
+    print_table("", columns, rows)

@@ -120,13 +120,38 @@ def prompt(text: str | None, in_hex: str | None, file: str | None) -> str | byte
     return read_whole(Path(file))
 
 
+def refuse_nothing(prompt: str | bytes, no_bos: bool) -> None:
+    """Refuse to ask for a first byte that nothing stands before.
+
+    Raises:
+        UsageError: There is neither prompt nor begin token.
+    """
+    from tokxfer.errors import UsageError
+
+    if no_bos and not prompt:
+        raise UsageError("The prompt is empty, and --no-bos puts nothing before it.")
+
+
+def within(law: str, horizon: int | None) -> dict[str, Any]:
+    """The horizon as an argument, if one was given.
+
+    Raises:
+        UsageError: The law has none.
+    """
+    from tokxfer.errors import UsageError
+
+    if horizon is None:
+        return {}
+    if law != "all":
+        raise UsageError(f"The law {law} has no horizon.", "Add --law all, or leave it out.")
+    return {"horizon": horizon}
+
+
 def load(model: str, law: str, horizon: int | None, **loading: Any) -> ByteLM:
     """The model, asked for bytes by a law."""
     from tokxfer.bytelevel import ByteLM
 
-    if horizon is not None:
-        loading["horizon"] = horizon
-    return ByteLM.from_pretrained(model, law=law, **loading)
+    return ByteLM.from_pretrained(model, law=law, **within(law, horizon), **loading)
 
 
 def spelled(value: int) -> str:

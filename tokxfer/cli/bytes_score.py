@@ -11,7 +11,7 @@ from tokxfer.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
     from tokxfer.bytelevel import Score
-    from tokxfer.workflows.score_bytes import ByteReport
+    from tokxfer.workflows.score_bytes import ByteEvaluation, ByteReport
 
 
 @click.command(
@@ -53,6 +53,7 @@ def command(
     text: str | None,
     in_hex: str | None,
     file: str | None,
+    law: str,
     horizon: int | None,
     no_bos: bool,
     as_json: bool,
@@ -73,8 +74,7 @@ def command(
     given = bytes_options.given(text, in_hex)
     if given is None and file is None:
         raise UsageError("There is no text to score.", "Give one of TEXT, --hex and --file.")
-    if horizon is not None:
-        arguments["horizon"] = horizon
+    arguments |= {"law": law, **bytes_options.within(law, horizon)}
     report = score_bytes(
         model, given, file=file, bos=not no_bos, progress=not quiet, **arguments
     )  # fmt: skip
@@ -106,6 +106,8 @@ def remark(report: ByteReport, verbose: bool) -> None:
         note(f"{result.model}: {result.empty_documents:,} empty documents were left out.")
     if result.begin is None:
         note(f"{result.model}: nothing before a text; all ids are equally likely to be its first.")
+    if report.settings["epsilon"]:
+        note(left_out(result))
     if verbose:
         asked = sum(score.asked for score in result.scores)
         windows = "" if result.window is None else f"windows of {result.window:,} tokens, "
@@ -115,6 +117,15 @@ def remark(report: ByteReport, verbose: bool) -> None:
         )
         if report.score is not None:
             print_bytes(report.score)
+
+
+def left_out(result: ByteEvaluation) -> str:
+    """Say what leaving token sequences out did to the mass of documents."""
+    more = f", or more by up to {result.slack:.3g}" if result.slack else ", none of it left out"
+    return (
+        f"{result.model}: the mass of the text is {result.mass:.6g} nats{more}; "
+        "with --epsilon the nats of single bytes are estimates."
+    )
 
 
 def print_bytes(score: Score) -> None:

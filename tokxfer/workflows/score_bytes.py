@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -52,6 +53,24 @@ class ByteEvaluation(Figures):
         nats = np.array([-score.total for score in self.scores], dtype=np.float64)
         object.__setattr__(self, "nats", nats)
 
+    @property
+    def mass(self) -> float:
+        """Log-mass of all documents: of the token sequences that cover them."""
+        return sum(score.mass for score in self.scores)
+
+    @property
+    def slack(self) -> float:
+        """What that may be larger by, in nats, for token sequences that were left out."""
+        masses, missing = np.array([(one.mass, one.missing) for one in self.scores]).T
+        return float((np.logaddexp(masses, missing) - masses).sum())
+
+    @property
+    def missing(self) -> float:
+        """Log of what their mass may be larger by; −inf where nothing was left out."""
+        return (
+            self.mass + self.slack + math.log(-math.expm1(-self.slack)) if self.slack else -math.inf
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Give the figures as `--json` prints them: an evaluation's, without those of tokens."""
         return {
@@ -66,6 +85,8 @@ class ByteEvaluation(Figures):
             "empty_documents": self.empty_documents,
             "lossy_documents": 0,
             "lossy_bytes": 0,
+            "mass": self.mass,
+            "missing": max(self.missing, IMPOSSIBLE),
             "window": self.window,
             "begin": self.begin,
             "seconds": round(self.seconds, 3),
@@ -128,6 +149,8 @@ def score_bytes(
     """
     if window is not None:
         check_window(window)
+    if text is not None and not text:
+        raise UsageError("There is no text to score.", "Give a text that is not empty.")
     documents: list[str | bytes] = [] if text is None else [text]
     if file is not None and not documents:
         documents += read_documents(file, limit, keep_empty=True)
