@@ -81,3 +81,17 @@ def test_a_model_goes_on_behind_messages(tiny: Tiny) -> None:
     told = lm.next_byte("Be", context=MESSAGES)
     torch.testing.assert_close(told.nats, lm.next_byte("Be", context=ids).nats)
     assert not torch.allclose(told.nats, lm.next_byte("Be", context="user").nats)
+
+
+def test_a_template_that_writes_the_begin_token_gives_it_once(tiny: Tiny) -> None:
+    folder = tiny.copy(tiny.model("llama", tokenizer="spbpe"))
+    (folder / "chat_template.jinja").write_text(
+        "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    )
+    lm = ByteLM.from_pretrained(folder)
+    ids = lm.context(MESSAGES)
+    assert lm.begin is not None
+    assert ids[0] == lm.begin
+    assert ids.count(lm.begin) == 1
+    told = lm.next_byte("Be", context=MESSAGES)
+    torch.testing.assert_close(told.nats, lm.next_byte("Be", context=ids).nats)

@@ -111,3 +111,16 @@ def test_a_prompt_of_more_bytes_than_the_model_has_tokens_keeps_its_cache(tiny: 
     found = model.generate(ids, past_key_values=healed.cache, **told)
     assert found.tolist() == model.generate(ids, **told).tolist()
     assert lm.heal("The quick brown fox jumps over the lazy dog. " * 9).cache is None
+
+
+def test_a_model_without_a_begin_token_heals(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("llama", tokenizer="wordpiece", seed=3))
+    lm.begin = None
+    healed = lm.heal("the quick bro")
+    spelled = b"".join(lm.canonical.tokens[token] for token in healed.ids)
+    assert spelled == lm.spell("the quick bro") + healed.beyond
+    ids = torch.tensor([healed.ids])
+    model: Any = lm.model
+    told = {"max_new_tokens": 4, "do_sample": False}
+    found = model.generate(ids, past_key_values=healed.cache, **told)
+    assert found.tolist() == model.generate(ids, **told).tolist()

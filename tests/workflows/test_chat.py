@@ -155,3 +155,14 @@ def test_a_model_without_a_template_says_so(tiny: Tiny) -> None:
     folder: Path = tiny.model("llama", seed=3)
     with pytest.raises(tx.TokxferError, match="no chat template"):
         _ = ByteLM.from_pretrained(folder).chat_tokenizer
+
+
+def test_a_template_that_writes_the_begin_token_gives_it_once(tiny: Tiny) -> None:
+    folder = tiny.copy(tiny.model("llama", tokenizer="spbpe", seed=3))
+    template = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    lm = ByteLM.from_pretrained(folder)
+    placed = place(lm, render(lm.chat_tokenizer, MESSAGES, template, answered=False), "a")
+    assert placed.context is not None
+    assert list(placed.context) == lm.context(MESSAGES)
+    assert placed.context.count(lm.begin) == 1
