@@ -38,7 +38,10 @@ from tokxfer.workflows.workbench import Pair as Models
 from tokxfer.workflows.workbench import Workbench
 
 ROOMS = ("vocabulary", "sparse", "embeddings", "checkpoints")
-MAKING = ("corpus.py", "encoder.py", "fitting.py", "matrices.py", "planning.py", "workbench.py")
+MAKING = (
+    *("corpus.py", "encoder.py", "fitting.py", "matrices.py", "planning.py", "steady.py"),
+    *("vectorstore.py", "workbench.py"),
+)
 NO_TEXT = "no training text: give --train-text FILE"
 
 
