@@ -17,6 +17,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).parent))
 from reference import data, export, recipes, train
 
@@ -43,9 +45,14 @@ def main() -> None:
     )
     parser.add_argument("--tokens", type=int, help="training tokens (default: the recipe's)")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--products", choices=("highest", "medium"), default="highest",
+        help="how float32 products are computed; medium takes bfloat16 units where there are any",
+    )  # fmt: skip
     parser.add_argument("--no-export", action="store_true", help="stop after the weights")
     options = parser.parse_args()
 
+    torch.set_float32_matmul_precision(options.products)
     if options.text and not options.out:
         parser.error("--text makes models of your own: say with --out where they go")
     unknown = [name for name in options.names if name not in recipes.RECIPES]

@@ -39,6 +39,7 @@ CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+REPLACEMENT = "\ufffd"  # what bytes of no character are decoded to
 BYTE_TOKENS = tuple(f"<0x{value:02X}>" for value in range(256))
 
 
@@ -64,7 +65,10 @@ def byte_level_groups(
 def sentencepiece_bpe(
     vocab_size: int = 560, specials: Iterable[str] = ("<unk>", "<s>", "</s>")
 ) -> Tokenizer:
-    """Llama-2, Mistral: SentencePiece BPE, byte fallback, single digits, a dummy prefix."""
+    """Llama-2, Mistral: SentencePiece BPE, byte fallback, single digits, a dummy prefix.
+
+    As there, the character that stands for bytes of no character has a token.
+    """
     tokenizer = Tokenizer.from_str(_sentencepiece_bpe(vocab_size, tuple(specials)))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
@@ -116,8 +120,9 @@ def unigram_bytes(
 ) -> Tokenizer:
     """Unigram with byte fallback and no normalizer."""
     content = _edited(
-        Tokenizer.from_str(_unigram(vocab_size, (*specials, *BYTE_TOKENS))), tuple(specials)
+        Tokenizer.from_str(_unigram(vocab_size - 1, (*specials, *BYTE_TOKENS))), tuple(specials)
     )
+    content["model"]["vocab"].append([REPLACEMENT, -8.0])
     content["model"]["byte_fallback"] = True
     tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.decoder = decoders.Sequence(
@@ -181,7 +186,8 @@ def _sentencepiece_bpe(vocab_size: int, specials: tuple[str, ...]) -> str:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[*specials, *BYTE_TOKENS],
-        limit_alphabet=90,
+        initial_alphabet=[REPLACEMENT],
+        limit_alphabet=91,
         show_progress=False,
     )
     tokenizer.train_from_iterator([TEXT, DIGIT_RUNS], trainer)

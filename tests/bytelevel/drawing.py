@@ -1,4 +1,4 @@
-"""Texts drawn at random in many scripts, and other ways to spell them in a vocabulary's tokens."""
+"""Texts drawn at random in many scripts, broken or not, and other ways to spell them in tokens."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ PIECES = [
 def drawn(source: random.Random, longest: int = 9) -> str:
     """A text of some pieces."""
     return "".join(source.choices(PIECES, k=source.randint(1, longest)))
+
+
+def broken(source: random.Random, data: bytes) -> bytes:
+    """Some bytes of UTF-8 with a few of them put in, left out, or cut off."""
+    for _ in range(source.randint(1, 3)):
+        place, kind = source.randrange(len(data) + 1), source.random()
+        if kind < 0.4:
+            other = source.randrange(256) if kind < 0.1 else source.randrange(128, 256)
+            data = data[:place] + bytes([other]) + data[place:]
+        elif kind < 0.8:
+            data = data[:place] + data[place + 1 :]
+        else:
+            data = data[:place] if kind < 0.9 else data[place:]
+    return data
 
 
 def followed(rule: Rule, row: list[int]) -> object | None:

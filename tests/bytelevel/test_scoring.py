@@ -147,3 +147,15 @@ def test_texts_side_by_side_may_be_longer_than_the_model(tiny: Tiny) -> None:
     for text, score in zip(texts, lm.score(texts), strict=True):
         alone = lm.score(text)
         assert torch.allclose(score.nats, alone.nats, atol=1e-4)
+
+
+def test_whole_texts_are_asked_in_one_forward_pass(tiny: Tiny) -> None:
+    lm = ByteLM.from_pretrained(tiny.model("llama", tokenizer="bytebpe", length=2048))
+    lm.score("warm up")  # tries once whether trees suit the model
+    passes = list[int]()
+    lm.model.register_forward_pre_hook(lambda *told: passes.append(1))
+    for texts in ("The quick brown fox. " * 30, ["The quick brown fox. " * 9] * 10):
+        passes.clear()
+        lm.score(texts, laws=True)
+        assert len(passes) == 2  # the context, and all the rest
+    assert sum(score.asked for score in lm.score(["The quick brown fox. " * 9] * 10)) > 1000

@@ -11,11 +11,11 @@ from tokxfer.bytelevel.frontier import Node
 from tokxfer.bytelevel.law import ByteLaw
 from tokxfer.bytelevel.stream import Stream
 from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
-from tokxfer.bytelevel.windows import WindowedTree
+from tokxfer.bytelevel.windows import PART, WindowedTree
 
 LOGITS = 1 << 27  # bytes of logits that exist at once
-BLOCK = 512  # bytes of one known text that are gone through at once
-ROOM = 2048  # bytes of several texts
+BLOCK = 512  # tokens of a context that are read at once
+ROOM = 2048  # bytes of known texts that are gone through at once
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def ask_all(model: TreeModel, streams: Sequence[Stream]) -> None:
 
 def ask(model: TreeModel, wanted: Sequence[tuple[Stream, Node]]) -> None:
     """Ask a model at nodes, as many at once as memory allows."""
-    size = max(1, LOGITS // (4 * len(wanted[0][0].tokens.places)))
+    size = min(PART, max(1, LOGITS // (4 * len(wanted[0][0].tokens.places))))
     for start in range(0, len(wanted), size):
         part = wanted[start : start + size]
         numbers = {node: model.size + at for at, (_, node) in enumerate(part)}
@@ -82,7 +82,7 @@ def advance_far(
     model: TreeModel, streams: Sequence[Stream], data: Sequence[bytes]
 ) -> Iterable[list[list[ByteLaw]]]:
     """Take each stream through bytes of its own, however many; laws, some places at a time."""
-    size = BLOCK if len(streams) == 1 else max(1, ROOM // len(streams))
+    size = max(1, ROOM // len(streams))
     for start in range(0, max(map(len, data)), size):
         parts = [known[start : start + size] for known in data]
         laws = advance(model, streams, parts)

@@ -148,8 +148,9 @@ class ByteLM(ByteModel):
     ) -> Score | list[Score]:
         """The log-probability of each byte of a text, given those before it.
 
-        All nodes of the texts' trees are asked in one forward pass, or, where memory or the model's
-        length asks for it, in one for each part of them.
+        Behind the context all nodes of the texts' trees are asked in one forward pass: up to 2,048
+        of them, or as many as 128 MB of logits, or the model's length, have room for, and then in
+        one for each part.
 
         Args:
             text: What is scored, or several texts, each behind the same context.

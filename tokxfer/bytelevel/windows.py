@@ -12,7 +12,7 @@ from tokxfer.bytelevel.treemodel import ROOT, AttentionTree, TreeModel
 from tokxfer.errors import UsageError
 from tokxfer.shapes import Float
 
-PART = 256  # tokens that are read at once
+PART = 2048  # tokens that are read at once
 
 
 def check_window(window: int) -> None:

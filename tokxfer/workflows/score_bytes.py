@@ -223,7 +223,7 @@ def score_bytes_model(
     if zero:
         raise TokxferError(
             f"{name} gives {zero:,} of {len(scores):,} documents probability zero.",
-            "Its tokenizer would not write such text: it has no tokens for it, or changes it.",
+            "Its tokenizer has no tokens for such text, or changes it.",
         )
     sizes = [len(text if isinstance(text, bytes) else text.encode()) for text in texts]
     return ByteEvaluation(

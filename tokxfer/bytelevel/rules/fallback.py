@@ -1,14 +1,18 @@
-"""Canonical tokenizations of SentencePiece BPE: characters without a token come in bytes."""
+"""Canonical tokenizations of SentencePiece BPE: characters without a token come in bytes.
+
+Every byte string counts as a text. A byte token that begins a character may stand for itself, too,
+if no such character follows: so it may come even where all characters that begin with it have
+tokens. What follows then must not complete one of these.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Iterable
 
 import numpy as np
 
 from tokxfer.bytelevel.rules.bytepair import BytePairRule, State
-from tokxfer.bytelevel.rules.characters import characters, continues, endings
+from tokxfer.bytelevel.rules.characters import continues
 from tokxfer.bytelevel.rules.pairs import PairRule
 from tokxfer.bytelevel.rules.rule import Mask
 from tokxfer.bytelevel.rules.splits import Splits
@@ -18,7 +22,7 @@ from tokxfer.bytelevel.rules.wholes import Wholes
 class FallbackRule(BytePairRule):
     """The rule of SentencePiece BPE: characters without a token are spelled in byte tokens.
 
-    A byte token may come only where its character has no token of its own.
+    A byte token may come only where it completes no character that has a token of its own.
 
     Args:
         splits, pairs, tokens, wholes: As for `BytePairRule`.
@@ -38,8 +42,6 @@ class FallbackRule(BytePairRule):
         super().__init__(splits, pairs, tokens, wholes)
         self._fallback = fallback
         self._known = {character.encode() for character in known}
-        beginnings = (c[:size] for c in self._known for size in range(1, len(c)))
-        self._begun = Counter(beginnings)
 
     def follow(self, state: Hashable, token: int) -> State | None:
         """The state behind a token; None if it may not follow."""
@@ -57,8 +59,7 @@ class FallbackRule(BytePairRule):
         return found
 
     def _spelled(self, state: State, byte: bytes) -> bool:
-        """Whether a byte token may come next: for a character that has no token."""
+        """Whether a byte token may come next: for no character that has a token."""
         rest = next(iter(state.ways)).rest  # of all ways the same
         begun = rest + byte if rest and continues(rest, byte[0]) else byte
-        text, left = characters(begun)
-        return self._begun[left] < endings(left) if left else text.encode() not in self._known
+        return begun not in self._known

@@ -4,6 +4,10 @@ A tokenizer with NFC never sees e and a combining accent, so that no sequence th
 canonical. The law is one over normalized text: text that the normalizer leaves as it is, and every
 beginning of it. Whether a character stays depends on few before it: accents and the like lean on
 the last character that does not, and no further.
+
+A beginning need not stay by itself: charsmaps change a letter with one accent, and leave one with
+many as it is. So where the end of a text would not stay, more marks may follow that let it, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +27,7 @@ from tokxfer.bytelevel.rules.rule import Mask, Rule
 KEPT = 2**26  # bytes of masks
 BROKEN = "\ufffd"  # what bytes of no character count as
 JOINERS = frozenset("\u200c\u200d\uff9e\uff9f🏻🏼🏽🏾🏿")  # lean on what precedes, but are no marks
+MORE = 3  # marks, of two bytes at least: charsmaps take clusters of 6 bytes as single characters
 VOWELS_AND_FINALS = range(0x1160, 0x1200)  # of Hangul
 
 
@@ -38,6 +44,20 @@ class State:
     inner: Hashable
     tail: str = ""
     rest: bytes = b""
+
+
+class Head(NamedTuple):
+    """The beginning of a token, as far as it may change with the characters before it.
+
+    Attributes:
+        text: Its first characters.
+        rest: Bytes behind them that a character may still come of.
+        last: Whether nothing that stands by itself follows: the next token may go on with it.
+    """
+
+    text: str
+    rest: bytes
+    last: bool
 
 
 class NormalizedRule:
@@ -60,16 +80,13 @@ class NormalizedRule:
         self.inner, self.tokens, self.reach = inner, inner.tokens, reach
         self.start: Hashable = State(inner.start)
         self.behind: Hashable = State(inner.behind)
-        self._normalize, self._finish = normalize, finish or normalize
+        self._finish = finish or normalize
         self._texts, rests = zip(*map(characters, self.tokens), strict=True)
-        self._stays: Mask = np.array(
-            [
-                self._kept(text) and self._may_stay(rest)
-                for text, rest in zip(self._texts, rests, strict=True)
-            ]
-        )
-        heads = {"": 0}
-        numbers = [heads.setdefault(self._head(text), len(heads)) for text in self._texts]
+        self._kept: Callable[[str], bool] = lru_cache(2**16)(lambda text: normalize(text) == text)
+        pairs = list(zip(self._texts, rests, strict=True))
+        self._stays: Mask = np.array([self._may_stay(text, rest) for text, rest in pairs])
+        heads: dict[Head, int] = {}
+        numbers = [heads.setdefault(self._head(*pair), len(heads)) for pair in pairs]
         self._heads, self._head_of = tuple(heads), np.array(numbers)
         self._inside = InsideTokens(self.tokens, np.arange(len(self.tokens)))
         self._masks = lru_cache(max(64, KEPT // max(1, len(self.tokens))))(self._mask)
@@ -109,12 +126,16 @@ class NormalizedRule:
         tail = self._closed(state)
         return tail is not None and self._finish(tail) == tail and self.inner.ends(state.inner)
 
-    def _kept(self, text: str) -> bool:
-        return self._normalize(text) == text
+    def _may_stay(self, text: str, rest: bytes = b"") -> bool:
+        """Whether the normalizer leaves a text with some character that may come of its last bytes.
 
-    def _may_stay(self, rest: bytes) -> bool:
-        """Whether the normalizer leaves some character that may come of some bytes."""
-        return not rest or self._kept(BROKEN) or any(map(self._kept, beginning(rest)))
+        Or, if not yet, with more marks behind it.
+        """
+        if not rest:
+            return self._kept(text) or self._kept(text + MORE * text[-1])
+        if self._kept(text):
+            return self._kept(BROKEN) or any(map(self._kept, beginning(rest)))
+        return self._may_stay(text) and any(self._may_stay(text + mark) for mark in marks(rest))
 
     def _closed(self, state: State) -> str | None:
         """The tail once bytes at the end count as a character; None if that would not stay."""
@@ -124,13 +145,13 @@ class NormalizedRule:
         return self._tail(grown) if self._kept(grown) else None
 
     def _grown(self, tail: str, begun: bytes, token: int) -> str | None:
-        """The tail with a token that goes on with a character; None if it would not stay."""
+        """The tail with a token that goes on with a character; None if it cannot stay."""
         text, rest = characters(begun + self.tokens[token])
         grown = tail + text
-        return grown if self._kept(grown) and self._may_stay(rest) else None
+        return grown if self._may_stay(grown, rest) else None
 
     def _going_on_of(self, tail: str, rest: bytes) -> Mask:
-        """Whether each token that goes on with a character [of those] would stay."""
+        """Whether each token that goes on with a character [of those] may stay."""
         found = (self._grown(tail, rest, t) is not None for t in self._inside.behind(rest).tolist())
         return np.fromiter(found, dtype=bool)
 
@@ -140,17 +161,24 @@ class NormalizedRule:
             at -= 1
         return text[max(0, at - self.reach) :]
 
-    def _head(self, text: str) -> str:
-        """The characters of a token that may change with those before it."""
+    def _head(self, text: str, rest: bytes) -> Head:
+        """What of a token may change with the characters before it."""
         size = 0
         while size < len(text) and leans(text[size]):
             size += 1
-        return text[: size + self.reach]
+        last = size == len(text)
+        return Head(text[: size + self.reach], rest if last else b"", last)
 
     def _changed_of(self, tail: str) -> frozenset[int]:
-        """The heads that would not stay behind a tail."""
+        """The heads that cannot stay behind a tail."""
         return frozenset(
-            number for number, head in enumerate(self._heads) if not self._kept(tail + head)
+            number
+            for number, head in enumerate(self._heads)
+            if not (
+                self._may_stay(tail + head.text, head.rest)
+                if head.last
+                else self._kept(tail + head.text)
+            )
         )
 
     def _mask(self, changed: frozenset[int]) -> Mask:
@@ -167,3 +195,9 @@ def leans(character: str) -> bool:
         or ord(character) in VOWELS_AND_FINALS
         or character in JOINERS
     )
+
+
+@cache
+def marks(begun: bytes) -> list[str]:
+    """Characters that lean on what precedes them, of those that begin with some bytes."""
+    return [character for character in beginning(begun) if leans(character)]
