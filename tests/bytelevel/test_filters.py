@@ -38,6 +38,22 @@ def test_cuts_keep_the_likeliest() -> None:
     assert Filter(top_k=2).probabilities(NATS).sum() == pytest.approx(1)
 
 
+def test_cuts_are_of_what_the_temperature_makes() -> None:
+    assert kept(top_p=0.5) == [0, 2]
+    assert kept(top_p=0.5, temperature=0.5) == [0]
+    assert kept(top_p=0.6) == [0, 2]
+    assert kept(top_p=0.6, temperature=2) == [0, 2, 3]
+    assert kept(min_p=0.5, temperature=0.5) == [0, 2]
+    tempered = Filter(temperature=0.5, top_k=2).probabilities(NATS)
+    np.testing.assert_allclose(tempered, [0.64, 0, 0.36, 0, 0])
+
+
+def test_cuts_do_not_depend_on_one_another() -> None:
+    """Each is of the whole law, not of what the one before it leaves."""
+    together = Filter(top_k=3, top_p=0.75).probabilities(NATS)
+    np.testing.assert_allclose(together, [4 / 9, 0, 3 / 9, 2 / 9, 0])
+
+
 def test_draws_follow_the_probabilities() -> None:
     source = np.random.default_rng(0)
     drawn = np.bincount([Filter(top_k=2).draw(NATS, source) for _ in range(2000)], minlength=5)

@@ -95,6 +95,18 @@ def test_a_seam_may_lie_several_tokens_back(lm: ByteLM) -> None:
     assert np.isclose(pick_cover(state.stream, None).nats, 0.0)
 
 
+@pytest.mark.parametrize("text", ["the do", "x  ", "It's the quick bro"])
+def test_covers_that_epsilon_left_out_are_taken_in_at_the_end(lm: ByteLM, text: str) -> None:
+    whole, rest = lm.heal(text), lm.heal(text, epsilon=0.5)
+    assert rest.ids == whole.ids
+    assert rest.beyond == whole.beyond
+    assert rest.nats == pytest.approx(whole.nats, abs=1e-9)
+    for seed in range(12):
+        drawn = [lm.heal(text, sample=True, seed=seed, epsilon=e) for e in (0.0, 0.5)]
+        assert drawn[0].ids == drawn[1].ids
+        assert drawn[0].nats == pytest.approx(drawn[1].nats, abs=1e-9)
+
+
 def test_what_cannot_be_healed_is_refused(lm: ByteLM) -> None:
     with pytest.raises(UsageError, match="nothing to heal"):
         lm.heal("")

@@ -13,7 +13,10 @@ from tokxfer.shapes import Float
 
 @dataclass(frozen=True)
 class Filter:
-    """Temperature and cuts of a law of bytes, in the order in which they are applied.
+    """Temperature and cuts of a law of bytes.
+
+    The temperature comes first. Each cut is of the whole law that it makes, and what all of them
+    keep is drawn from.
 
     Args:
         temperature: Log-probabilities are divided by it; 0 takes the likeliest outcome.
