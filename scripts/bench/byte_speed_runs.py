@@ -132,7 +132,7 @@ class Table:
         rows: Answers; as many may be asked for at once.
     """
 
-    def __init__(self, ids: int, rows: int = 512) -> None:
+    def __init__(self, ids: int, rows: int = 1024) -> None:
         self.size = 0
         self._logits = torch.randn(2 * rows, ids, generator=torch.Generator().manual_seed(0))
 

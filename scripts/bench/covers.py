@@ -23,8 +23,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import cover_page as pages
-import gap_text
 from cover_masses import measured
+from kinds import documents, shown
 from markov_page import relative
 from tables import replace_block
 
@@ -32,12 +32,10 @@ from reference.data import default_corpus
 from tokxfer.bytelevel import ByteLM
 from tokxfer.workflows.environment import environment
 from tokxfer.workflows.progress import progress_bar
-from tokxfer.workflows.text import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 NAMES = ("english-bytebpe", "english-spbpe", "english-unigram", "code-bytebpe")
-CODE = "code-bytebpe"  # the one that is shown code, too
 Figures = dict[str, Any]
 
 
@@ -45,12 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     texts = documents(options)
-    todo = [
-        (model, kind)
-        for model in options.models
-        for kind in texts
-        if options.text or kind != "code" or Path(model).name == CODE
-    ]
+    todo = shown(options.models, texts)
     with progress_bar(sum(len(texts[kind]) for _, kind in todo), "texts", "text", True) as bar:
         runs = [study(model, kind, texts[kind], options, bar.update) for model, kind in todo]
     document = {
@@ -105,18 +98,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         options.documents, options.bytes, options.horizons = 2, 40, [0, 3]
         options.models = options.models[:1]
     return options
-
-
-def documents(options: argparse.Namespace) -> dict[str, list[str]]:
-    """Documents by kind: those given; if none are, prose, and code that no model was trained on."""
-    found = {"prose": list(read_documents(options.text or MODELS / "held_out.jsonl", None))}
-    if options.text:
-        found = {options.text.name: found["prose"]}
-    elif options.corpus.is_dir():
-        found["code"] = list(gap_text.code(options.corpus, options.cache).judged)
-    else:
-        print(f"There is no code in {options.corpus}: only prose is measured.", file=sys.stderr)
-    return {kind: texts[: options.documents] for kind, texts in found.items()}
 
 
 def study(

@@ -1,4 +1,4 @@
-"""Prompts that stop anywhere: what comes next, by token prompts, token healing and bytes.
+"""Prompts that stop anywhere: what comes next, by token prompts, ideal token healing and bytes.
 
     python scripts/bench/cuts.py                                # some minutes on one core
     python scripts/bench/cuts.py --page README.md docs/benchmarks.md --plot docs/plots/cuts.svg
@@ -22,16 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from cut_methods import METHODS, Cuts
+from kinds import documents, shown
 from plots import picture
 from tables import markdown_table, replace_block
 
+from reference.data import default_corpus
 from tokxfer.bytelevel import ByteLM
 from tokxfer.workflows.environment import environment
 from tokxfer.workflows.evaluation import Ratio
 from tokxfer.workflows.progress import progress_bar
-from tokxfer.workflows.text import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
@@ -43,15 +45,21 @@ Figures = dict[str, Any]
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
-    texts = [text[: options.bytes] for text in read_documents(options.text, None)]
-    texts = texts[:2] if options.smoke else texts
-    with progress_bar(len(options.models) * len(texts), "texts", "text", True) as bar:
-        models = [measured(name, texts, options.following, bar.update) for name in options.models]
+    texts = {
+        kind: [text[: options.bytes] for text in found]
+        for kind, found in documents(options).items()
+    }
+    todo = shown(options.models, texts)
+    with progress_bar(sum(len(texts[kind]) for _, kind in todo), "texts", "text", True) as bar:
+        models = [
+            {"text": kind} | measured(model, texts[kind], options.following, bar.update)
+            for model, kind in todo
+        ]
     document = {
         "schema_version": 1,
         "command": shlex.join(["python", "scripts/bench/cuts.py", *(arguments or sys.argv[1:])]),
         "following": options.following,
-        "documents": len(texts),
+        "documents": {kind: len(found) for kind, found in texts.items()},
         "environment": environment().to_dict(),
         "models": models,
     }
@@ -71,7 +79,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=[str(MODELS / name) for name in NAMES])
-    parser.add_argument("--text", type=Path, default=MODELS / "held_out.jsonl")
+    parser.add_argument("--text", type=Path, help="documents; held-out prose and code if not")
+    parser.add_argument("--corpus", type=Path, default=default_corpus(ROOT), help="of the code")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "bench" / "covers")
+    parser.add_argument("--documents", type=int, help="of each kind at most")
     parser.add_argument("--bytes", type=int, default=300, help="of each document, in characters")
     parser.add_argument("--following", type=int, default=8, help="bytes behind a cut")
     parser.add_argument("--threads", type=int, default=1)
@@ -87,7 +98,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.smoke:
-        options.bytes, options.models = 40, options.models[:1]
+        options.text = options.text or MODELS / "held_out.jsonl"
+        options.bytes, options.models, options.documents = 40, options.models[:1], 2
     return options
 
 
@@ -134,13 +146,13 @@ def written(document: Figures) -> str:
                     more = ratio(model, place, method, following, "bytes")
                     cells[-1] += f" ({more.value:+.3f} ± {more.stderr or 0:.3f})"
             cuts = sum(text[place]["cuts"] for text in model["texts"])
-            rows.append([model["model"], place, f"{cuts:,}", *cells])
-    table = markdown_table(
-        ["model", "cut", "cuts", "token prompt", "token healing", "bytes"], rows, "llrrrr"
-    )
+            rows.append([model["model"], model["text"], place, f"{cuts:,}", *cells])
+    headings = ["model", "text", "cut", "cuts", "token prompt", "ideal token healing", "bytes"]
+    table = markdown_table(headings, rows, "lllrrrr")
+    count = " and ".join(f"{size} of {kind}" for kind, size in document["documents"].items())
     made = (
-        f"`{document['command']}`: bits per byte of the {following} bytes behind a cut, "
-        f"{document['documents']} held-out documents; in brackets how much more than by bytes, "
+        f"`{document['command']}`: bits per byte of the {following} bytes behind a cut, held-out "
+        f"documents: {count}; in brackets how much more than by bytes, "
         f"with the paired standard error over documents. tokxfer {around['tokxfer']}, torch "
         f"{around['packages']['torch']}, {around['platform']}."
     )
@@ -159,7 +171,7 @@ def drawn(document: Figures, path: Path) -> None:
                     np.arange(len(PLACES)) + 0.27 * (at - 1), [one.value for one in found], 0.25,
                     yerr=[one.stderr or 0 for one in found], label=method,
                 )  # fmt: skip
-            axis.set_title(model["model"])
+            axis.set_title(f"{model['model']}, {model['text']}")
             axis.set_xticks(range(len(PLACES)), [place.replace(" a ", "\na ") for place in PLACES])
         axes[0][0].set_ylabel(f"bits per byte of the next {following} bytes")
         handles, labels = axes[0][0].get_legend_handles_labels()

@@ -30,12 +30,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gap_text
-from fill_methods import METHODS, Answer, Hole, TokenPrompts, by_bytes
+from fill_methods import HEAL_TOKENS, METHODS, Answer, Hole, TokenPrompts, by_bytes
 from tables import markdown_table, replace_block
 
 from reference.data import default_corpus
 from tokxfer.bytelevel import ByteLM
 from tokxfer.bytelevel.filling import FillTemplate
+from tokxfer.checkpoints import load_tokenizer
 from tokxfer.workflows.environment import environment
 from tokxfer.workflows.evaluation import Ratio
 from tokxfer.workflows.progress import progress_bar
@@ -53,11 +54,14 @@ def main(arguments: list[str] | None = None) -> None:
     template = FillTemplate.of(lm.vocabulary)
     texts = documents(options)
     holes = [drawn for text in texts for drawn in cut(text, options)]
+    tokenizer = load_tokenizer(Path(options.model))
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     prompts, rows = TokenPrompts(lm, template), list[Figures]()
     with progress_bar(len(holes), "holes", "hole", True) as bar:
         for number, hole in holes:
             answers = (
                 prompts.answer(hole, healed=False),
+                prompts.answer_healed(hole, tokenizer),
                 prompts.answer(hole, healed=True),
                 by_bytes(lm, replace(template, seam=None), hole),
                 by_bytes(lm, replace(template, seam=0), hole),
@@ -138,7 +142,7 @@ def marks(hole: Hole, answers: tuple[Answer, ...]) -> Figures:
             "begins": answer.written.startswith(hole.middle),
             "match": answer.ended and answer.written == hole.middle,
         }
-        | ({"nats": answer.nats} if math.isfinite(answer.nats) else {"nats": None})
+        | {"nats": answer.nats if answer.nats is not None and np.isfinite(answer.nats) else None}
         for name, answer in zip(METHODS, answers, strict=True)
     }
 
@@ -146,24 +150,25 @@ def marks(hole: Hole, answers: tuple[Answer, ...]) -> Figures:
 def written(document: Figures) -> str:
     """The table, and what it was made with."""
     holes, around, rows = document["holes"], document["environment"], []
-    fair = [hole for hole in holes if all(hole[name]["nats"] is not None for name in METHODS)]
+    scoring = [name for name in METHODS if name != HEAL_TOKENS]
+    fair = [hole for hole in holes if all(hole[name]["nats"] is not None for name in scoring)]
     for name in METHODS:
         begins = over_texts(holes, partial(share, "begins", name), one)
         lead = partial(difference, partial(share, "begins"), METHODS[-1], name)
         matches = over_texts(holes, partial(share, "match", name), one)
-        cost = over_texts(fair, partial(bits, name), size)
-        more = over_texts(fair, partial(difference, bits, name, METHODS[-1]), size)
-        impossible = sum(hole[name]["nats"] is None for hole in holes)
-        last = name == METHODS[-1]
+        last, cells = name == METHODS[-1], ["", "", ""]
+        if name in scoring:
+            cost = over_texts(fair, partial(bits, name), size)
+            more = over_texts(fair, partial(difference, bits, name, METHODS[-1]), size)
+            impossible = sum(hole[name]["nats"] is None for hole in holes)
+            cells = [told(cost, 1, 3), "" if last else told(more, 1, 3), str(impossible)]
         rows.append(
             [
                 name,
                 told(begins, 100, 1, "%"),
                 "" if last else told(over_texts(holes, lead, one), 100, 1, "%"),
                 told(matches, 100, 1, "%"),
-                told(cost, 1, 3),
-                "" if last else told(more, 1, 3),
-                impossible,
+                *cells,
             ]
         )
     columns = ["method", "exact match of its length", "bytes' lead", "ends there, too"]

@@ -1,4 +1,4 @@
-"""A middle between a prefix and a suffix: by token prompts, token healing and bytes.
+"""A middle between a prefix and a suffix: by token prompts, healed ones, and bytes.
 
 All show the model the prefix, then the suffix, then the middle. Tokens: all three are encoded by
 themselves, as the model was trained. Healing: the prefix's last token is moved behind the marker
@@ -9,7 +9,9 @@ both seams.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ import torch
 from tokxfer.bytelevel import ByteLM
 from tokxfer.bytelevel.filling import FillTemplate, own_tokens
 
-METHODS = ("token prompt", "token healing", "bytes, both seams", "bytes")
+HEAL_TOKENS = "transformers' `heal_tokens`"  # greedy: it gives answers, but no probabilities
+METHODS = ("token prompt", HEAL_TOKENS, "ideal token healing", "bytes, both seams", "bytes")
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ class Answer:
     Attributes:
         written: Greedy bytes, some more than the middle has.
         ended: Whether they ended by themselves.
-        nats: Of the true middle with its end.
+        nats: Of the true middle with its end; None if the method has none.
     """
 
     written: bytes
     ended: bool
-    nats: float
+    nats: float | None
 
 
 class TokenPrompts:
@@ -59,16 +62,35 @@ class TokenPrompts:
     @torch.no_grad()
     def answer(self, hole: Hole, *, healed: bool) -> Answer:
         """Fill a hole."""
-        lm, template = self.lm, self.template
+        lm = self.lm
         head, removed = own_tokens(lm, hole.prefix), b""
         if healed and head:
             removed = self.spelled[head[-1]]
             head = head[:-1]
-        start = [] if lm.begin is None else [lm.begin]
-        rest = own_tokens(lm, hole.suffix)
-        context = [*start, template.prefix, *head, template.suffix, *rest, template.middle]
+        context = self._context(head, hole)
         written, ended = self._greedy(context, removed, len(hole.middle))
         return Answer(written, ended, self._nats(context, removed, hole.middle))
+
+    @torch.no_grad()
+    def answer_healed(self, hole: Hole, tokenizer: Any) -> Answer:
+        """Fill a hole behind the prefix that transformers heals; what it drops is not found."""
+        ids = torch.tensor([own_tokens(self.lm, hole.prefix)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of settings that its own generation does not use
+            head = self.lm.model.heal_tokens(ids, tokenizer)[0].tolist()
+        head = [token for token in head if self.spelled[token]]
+        begun = b"".join(self.spelled[token] for token in head)
+        if not begun.startswith(hole.prefix):
+            return Answer(b"", False, None)
+        added = begun[len(hole.prefix) :]
+        more, ended = self._greedy(self._context(head, hole), b"", len(hole.middle))
+        return Answer(added + more, ended, None)
+
+    def _context(self, head: list[int], hole: Hole) -> list[int]:
+        """The prompt with some tokens for the prefix."""
+        start = [] if self.lm.begin is None else [self.lm.begin]
+        rest, template = own_tokens(self.lm, hole.suffix), self.template
+        return [*start, template.prefix, *head, template.suffix, *rest, template.middle]
 
     def _greedy(self, context: list[int], removed: bytes, size: int) -> tuple[bytes, bool]:
         data, fed, cache, ended = b"", context, None, False

@@ -153,3 +153,29 @@ def test_every_way_of_the_speed_table_is_run(
     assert len(said) == 6
     assert all(figure in page.read_text() for figure in said)
     capsys.readouterr()
+
+
+def test_transformers_own_healing_fills_what_it_does_not_strip(
+    tiny: Tiny, scripts: dict[str, ModuleType]
+) -> None:
+    methods = scripts["fill_methods"]
+    folder = tiny.model("llama", tokenizer="bytebpe", seed=3)
+    lm = ByteLM.from_pretrained(folder)
+    tokenizer = scripts["fill"].load_tokenizer(folder)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    markers = [lm.vocabulary.encode(one)[0] for one in "xyz"]
+    prompts = methods.TokenPrompts(lm, scripts["fill"].FillTemplate(*markers))
+    told = list[list[int]]()
+    greedy = prompts._greedy
+    prompts._greedy = lambda context, removed, size: (
+        told.append(context) or greedy(context, removed, size)
+    )
+    found = prompts.answer_healed(methods.Hole(b"the quick do", b"g", b" runs"), tokenizer)
+    (context,) = told
+    before = context[context.index(markers[0]) + 1 : context.index(markers[1])]
+    healed = b"".join(lm.tokens.rule.tokens[token] for token in before)
+    assert healed.startswith(b"the quick do")
+    assert found.written.startswith(healed[len("the quick do") :])
+    assert found.nats is None
+    stripped = prompts.answer_healed(methods.Hole(b"the quick dog ", b"r", b"uns"), tokenizer)
+    assert stripped == methods.Answer(b"", False, None)
