@@ -65,12 +65,14 @@ JOBS = {
             "python scripts/bench/newline.py --page docs/benchmarks.md",
             "python scripts/bench/gap.py --page docs/benchmarks.md --plot docs/plots/gap.svg",
             "python scripts/bench/markov.py --page docs/benchmarks.md --plot docs/plots/markov.svg",
-            "python scripts/bench/cuts.py --bytes 40 --page README.md docs/benchmarks.md"
-            " --models models/english-bytebpe models/code-bytebpe --plot docs/plots/cuts.svg",
+            "python scripts/bench/cuts.py --bytes 100 --page README.md docs/benchmarks.md"
+            " --plot docs/plots/cuts.svg",
             "python scripts/bench/next_bytes.py --readme README.md --page docs/benchmarks.md"
             " --plot docs/plots/next_bytes.svg",
             "python scripts/bench/fill.py --page README.md docs/benchmarks.md",
-            "python scripts/bench/byte_speed.py --readme README.md --page docs/benchmarks.md",
+            "python scripts/train_reference_models.py english-large-vocabulary",
+            "python scripts/bench/byte_speed.py --readme README.md --page docs/benchmarks.md"
+            " --trained models/english-bytebpe build/models/english-large-vocabulary",
             "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",
         ),
     ),
