@@ -69,3 +69,13 @@ def respelled(vocabulary: ByteVocabulary, data: bytes, source: random.Random) ->
         row.append(source.choice(ids))
         data = data[size:]
     return row
+
+
+def spelled(tokens: tuple[bytes, ...], data: bytes) -> bool:
+    """Whether some sequence of tokens spells bytes or goes on beyond them."""
+    known = set(tokens) - {b""}
+    ends = [True] + [False] * len(data)
+    for place in range(1, len(data) + 1):
+        ends[place] = any(ends[first] and data[first:place] in known for first in range(place))
+    tails = {data[first:] for first in range(len(data) + 1) if ends[first]}
+    return b"" in tails or any(token.startswith(tuple(tails)) for token in known)

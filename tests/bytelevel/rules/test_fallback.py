@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from tests.bytelevel.drawing import broken, drawn, followed
+from tests.bytelevel.drawing import broken, drawn, followed, spelled
 from tests.families import FAMILIES, REPLACEMENT
 from tokxfer.bytelevel.frontier import Frontier, Node
 from tokxfer.bytelevel.horizon import HorizonFrontier
@@ -83,13 +83,3 @@ def test_nothing_that_real_vocabularies_spell_is_impossible(shared: Path, name: 
             if not free.live:
                 assert not spelled(rule.tokens, data[: at + 1]), data[: at + 1]
                 break
-
-
-def spelled(tokens: tuple[bytes, ...], data: bytes) -> bool:
-    """Whether some sequence of tokens spells bytes or goes on beyond them."""
-    known = set(tokens) - {b""}
-    ends = [True] + [False] * len(data)
-    for place in range(1, len(data) + 1):
-        ends[place] = any(ends[first] and data[first:place] in known for first in range(place))
-    tails = {data[first:] for first in range(len(data) + 1) if ends[first]}
-    return b"" in tails or any(token.startswith(tuple(tails)) for token in known)
