@@ -16,7 +16,7 @@ from tokxfer.bytelevel.rules.splits import DEAD, START, Splits
 from tokxfer.bytelevel.rules.wholes import ALONE, OPEN, OTHER, Wholes
 from tokxfer.shapes import Int
 
-KEPT = 2**21  # bytes of masks of each kind
+KEPT = 2**25  # bytes of masks of each kind: of some hundred tokens, which most texts keep to
 DEEP = 4  # tokens ahead that are looked at where a pre-token must go on
 
 
