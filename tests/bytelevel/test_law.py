@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tokxfer.bytelevel.law import IMPOSSIBLE, OUTCOMES, STOP, ByteLaw, nothing
+from tokxfer.bytelevel.law import IMPOSSIBLE, OUTCOMES, STOP, ByteLaw, normalise, nothing
 from tokxfer.bytelevel.scores import NextByte
 
 
@@ -86,3 +86,14 @@ def test_the_public_law_has_every_number() -> None:
     assert told.upper[-1] == told.stop
     assert (told.mass, told.missing, told.law) == (-2.0, -np.inf, "canonical")
     assert [value for value, _ in told.top(2)] == [b"A", b"B"]
+
+
+def test_laws_found_at_once_are_those_found_one_by_one() -> None:
+    guesses = [nothing(), masses(5, 0.2) - 10, nothing(), masses(6, 0.4) - 3]
+    joints = [masses(1, 0.3) - 500, masses(2, 0.3) - 9, nothing(), nothing()]
+    together = [ByteLaw(*pair) for pair in zip(joints, guesses, strict=True)]
+    normalise(together)
+    for law, joint, guessed in zip(together, joints, guesses, strict=True):
+        np.testing.assert_array_equal(law.__dict__["nats"], ByteLaw(joint, guessed).nats)
+        np.testing.assert_array_equal(law.joint, joint)
+    normalise([])

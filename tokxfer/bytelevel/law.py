@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,6 +13,25 @@ from tokxfer.shapes import Float
 STOP = 256
 OUTCOMES = 257  # the bytes, and the end of the text
 IMPOSSIBLE = -1e30
+
+
+def normalise(laws: Sequence[ByteLaw]) -> None:
+    """Find the log-probabilities of many laws at once, in a fraction of the time one by one takes.
+
+    Each law's `nats` are those that it would find by itself when asked for them.
+    """
+    if not laws:
+        return
+    together = np.stack([law.joint for law in laws])
+    guessed = np.stack([law.guessed for law in laws])
+    some = ~np.isneginf(guessed).all(axis=1)
+    together[some] = np.logaddexp(together[some], guessed[some])
+    whole = np.logaddexp.reduce(together, axis=1, keepdims=True)
+    nothing_comes = np.isneginf(whole)
+    found = np.maximum(together - np.where(nothing_comes, 0.0, whole), IMPOSSIBLE)
+    found[nothing_comes[:, 0]] = IMPOSSIBLE
+    for law, nats in zip(laws, found, strict=True):
+        law.__dict__["nats"] = nats  # where a cached property keeps what it found
 
 
 def nothing() -> Float[np.ndarray, " outcomes"]:

@@ -17,7 +17,7 @@ import torch
 
 from tokxfer.bytelevel.block import Block, Entry
 from tokxfer.bytelevel.frontier import Frontier, Live, Node
-from tokxfer.bytelevel.law import OUTCOMES, STOP, ByteLaw
+from tokxfer.bytelevel.law import OUTCOMES, STOP, ByteLaw, normalise
 from tokxfer.bytelevel.tokens import Shares, TokenShares
 from tokxfer.shapes import Float, Int
 
@@ -192,10 +192,12 @@ class Stream:
         joint, stops = self._joint(parts), self._stops(parts)
         joint[:, STOP] = np.logaddexp.reduce(stops, axis=1)
         found = zip(joint, self._masses(), stops, deferred, block.ending, strict=True)
-        return [
+        laws = [
             self._with_guess(ByteLaw(nats, mass=mass, stops=ends), left, ending)
             for nats, mass, ends, left, ending in found
         ]
+        normalise(laws)
+        return laws
 
     def _joint(self, parts: list[Part]) -> Float[np.ndarray, "places outcomes"]:
         """Log-mass of the text with each next byte, as far as it is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from tokxfer.bytelevel.rules import Rule
 from tokxfer.bytelevel.runs import Run
 from tokxfer.shapes import Float, Int
 
+KEPT = 1024  # states of which the bytes that may come next are kept
 SMALL = 1e-35  # shares of which single precision has no equal
 
 Shares = npt.NDArray[np.floating]
@@ -40,6 +42,7 @@ class TokenShares:
         self.whole = Run(self.order, 0, len(self.order.ids))
         self.places: Int[np.ndarray, " ids"] = np.full(len(rule.tokens), -1)
         self.places[self.order.ids] = np.arange(len(self.order.ids))
+        self._first_bytes = lru_cache(KEPT)(partial(self._possible, run=self.whole))
 
     def of(
         self, logits: Float[torch.Tensor, " ids"], state: Hashable
@@ -66,6 +69,9 @@ class TokenShares:
 
     def possible(self, state: Hashable, run: Run) -> npt.NDArray[np.bool_]:
         """Whether a run has tokens that may follow, by next byte [branches]."""
+        return self._first_bytes(state) if run is self.whole else self._possible(state, run)
+
+    def _possible(self, state: Hashable, run: Run) -> npt.NDArray[np.bool_]:
         if run.longer == run.last:
             return np.zeros(0, dtype=bool)
         allowed = self.rule.allowed(state)[self.order.ids[run.longer : run.last]]
