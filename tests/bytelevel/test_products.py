@@ -81,6 +81,17 @@ def test_few_rows_and_other_precisions_go_by_torch_alone(
 
 
 @torch.no_grad()
+def test_weights_of_a_type_of_their_own_multiply_as_they_will(taken: list[Any]) -> None:
+    class Quantized(torch.Tensor):
+        pass
+
+    weights = torch.randn(3, 4).as_subclass(Quantized)
+    with Products():
+        assert linear(torch.randn(20, 4), weights).shape == (20, 3)
+    assert not taken
+
+
+@torch.no_grad()
 def test_autocast_is_left_to_torch(taken: list[Any]) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16), Products():
         assert nn.Linear(4, 3)(torch.randn(20, 4)).dtype == torch.bfloat16

@@ -48,7 +48,9 @@ def products(device: torch.device, dtype: torch.dtype, rows: int) -> AbstractCon
 def suits(inputs: torch.Tensor, weights: torch.Tensor) -> bool:
     """Whether a product is one of many rows in single precision, with nothing to differentiate."""
     return (
-        inputs.dtype == weights.dtype == torch.float32
+        type(weights)
+        in (torch.Tensor, torch.nn.Parameter)  # what is quantized is a type of its own
+        and inputs.dtype == weights.dtype == torch.float32
         and inputs.device.type == weights.device.type == "cpu"
         and not torch.is_grad_enabled()
         and inputs.numel() >= ROWS * inputs.shape[-1] > 0
