@@ -15,7 +15,9 @@ from jaxtyping import install_import_hook
 
 from tests.tiny import Tiny
 
-install_import_hook(["tokxfer.sparse", "tokxfer.embeddings"], "beartype.beartype")
+install_import_hook(
+    ["tokxfer.sparse", "tokxfer.embeddings", "tokxfer.distillation"], "beartype.beartype"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
