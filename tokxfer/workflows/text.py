@@ -8,12 +8,13 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from tokxfer.errors import TokxferError
 
 JSON_LINES = {".jsonl", ".ndjson", ".json"}
 BATCH_CHARACTERS = 1_000_000
+Record = TypeVar("Record")
 JSON_TYPES = {
     dict: "an object",
     list: "a list",
@@ -28,6 +29,17 @@ JSON_TYPES = {
 def read_documents(
     path: str | Path, limit: int | None = None, *, keep_empty: bool = False
 ) -> Iterator[str]:
+    """Yield the documents of one file: see `read_records`."""
+    yield from read_records(path, text_field, limit, keep_empty=keep_empty)
+
+
+def read_records(
+    path: str | Path,
+    take: Callable[[Path, int, bytes], Record],
+    limit: int | None = None,
+    *,
+    keep_empty: bool = False,
+) -> Iterator[Record]:
     """Yield the documents of one file, exactly as they stand in it; empty ones are left out.
 
     `.jsonl`, `.ndjson` and `.json` hold one JSON object a line with a `text` field; any other file
@@ -35,6 +47,8 @@ def read_documents(
 
     Args:
         path: The file.
+        take: What a line of JSON, with its file and number, holds: `text_field`, or another that
+            gives strings, or things that say by `bool` and `strip` whether they hold text.
         limit: Stop after this many documents that are not empty; None reads them all.
         keep_empty: Yield empty documents too, for callers that count them.
 
@@ -44,11 +58,13 @@ def read_documents(
     """
     path = Path(path)
     kind = Path(path.stem).suffix if path.suffix.lower() in OPENERS else path.suffix
-    read = json_lines if kind.lower() in JSON_LINES else whole_text
+    lines = kind.lower() in JSON_LINES
     count, blank = 0, True
     try:
         with open_bytes(path) as stream:
-            documents = read(path, stream)
+            documents: Iterator[Any] = (
+                json_lines(path, stream, take) if lines else whole_text(path, stream)
+            )
             while count != limit and (text := next(documents, None)) is not None:
                 count += bool(text)
                 blank &= not text.strip()
@@ -104,18 +120,27 @@ def whole_text(path: Path, stream: BinaryIO) -> Iterator[str]:
     yield text
 
 
-def json_lines(path: Path, stream: BinaryIO) -> Iterator[str]:
-    """Yield the `text` field of every line that is not blank."""
+def json_lines(
+    path: Path, stream: BinaryIO, take: Callable[[Path, int, bytes], Record]
+) -> Iterator[Record]:
+    """Yield what every line that is not blank holds."""
     for number, line in enumerate(stream, start=1):
         if not line.strip():
             continue
-        yield text_field(path, number, line)
+        yield take(path, number, line)
 
 
 def text_field(path: Path, number: int, line: bytes) -> str:
     """The `text` of one line of JSON, checked to be text that UTF-8 can hold."""
+    record = parsed(path, number, line)
+    text = record.get("text") if isinstance(record, dict) else None
+    return checked(path, number, text, "text", record)
+
+
+def parsed(path: Path, number: int, line: bytes) -> Any:
+    """One line of JSON."""
     try:
-        record: Any = json.loads(line.decode())
+        return json.loads(line.decode())
     except UnicodeDecodeError:
         raise not_utf8(path, number) from None
     except json.JSONDecodeError as failure:
@@ -123,10 +148,13 @@ def text_field(path: Path, number: int, line: bytes) -> str:
             f"{path}, line {number}, is not JSON: {failure.msg}.",
             'JSON lines hold one object a line, such as {"text": "…"}.',
         ) from None
-    text = record.get("text") if isinstance(record, dict) else None
+
+
+def checked(path: Path, number: int, text: Any, field: str, record: Any) -> str:
+    """A field of a line, if it is text that UTF-8 can hold."""
     if not isinstance(text, str):
         raise TokxferError(
-            f'{path}, line {number}, has no "text" that is a string ({instead(record)}).'
+            f'{path}, line {number}, has no "{field}" that is a string ({instead(record)}).'
         )
     try:
         text.encode()
