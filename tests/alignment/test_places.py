@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.families import FAMILIES, TEXT
 from tokxfer.alignment.places import Placer, behind_gap, byte_places, clusters
-from tokxfer.vocabulary import ByteVocabulary
+from tokxfer.vocabulary import ByteVocabulary, Kind
 
 LINES = [
     *TEXT.splitlines(),
@@ -31,23 +31,29 @@ CHANGING = [name for name in PLACERS if name not in FAITHFUL]
 
 def slow_ends(placer: Placer, text: str) -> list[int]:
     """Ends from the tokens' bytes alone, one after another."""
-    ids = placer.vocabulary.encode(text)
+    ids = ids_of(placer, text)
     sizes = [len(placer._spelled[token]) for token in ids]
     behind = sum(sizes) - len(text.encode())
-    return [max(0, sum(sizes[: at + 1]) - behind) if sizes[at] else 0 for at in range(len(ids))]
+    ends = [sum(sizes[: at + 1]) - behind for at in range(len(ids))]
+    return [-ends[1], *ends[1:]] if ends[:1] == [0] else ends
+
+
+def ids_of(placer: Placer, text: str) -> list[int]:
+    return list(placer.encode([text])[0].ids)
 
 
 @pytest.mark.parametrize("family", FAITHFUL)
 def test_tokens_that_spell_the_text_say_where_they_end(family: str) -> None:
     placer = PLACERS[family]
     places = placer.place(LINES)
+    start = 0
     for at, text in enumerate(LINES):
-        ids = placer.vocabulary.encode(text)
-        assert places.ids[at, : len(ids)].tolist() == ids
-        assert (places.ids[at, len(ids) :] == -1).all()
+        here = slice(places.first[at], places.first[at + 1])
+        assert places.ids[here].tolist() == ids_of(placer, text)
         if places.told[at]:
-            assert places.ends[at, : len(ids)].tolist() == slow_ends(placer, text)
-            assert places.ends[at].max(initial=0) == len(text.encode())
+            ends = [end + (start if end > 0 else -start) for end in slow_ends(placer, text)]
+            assert places.ends[here].tolist() == ends
+        start += len(text.encode())
     assert places.told.mean() > 0.8
 
 
@@ -56,13 +62,11 @@ def test_offsets_say_the_same(family: str) -> None:
     placer = PLACERS[family]
     for text in LINES:
         places = placer.place([text])
-        row = placer.vocabulary.encode(text)
-        found = placer._by_offsets(text, row, None)
-        told = places.ends[0]
+        found = placer._by_offsets(text, placer.encode([text])[0])
         if places.told[0]:
             known = found > 0
-            assert np.array_equal(found[known], told[known])
-            assert known.sum() >= 0.9 * (told > 0).sum()
+            assert np.array_equal(found[known], places.ends[known])
+            assert known.sum() >= 0.9 * (places.ends > 0).sum()
 
 
 @pytest.mark.parametrize("family", CHANGING)
@@ -70,11 +74,31 @@ def test_ends_rise_and_lie_in_the_text_where_it_is_changed(family: str) -> None:
     placer = PLACERS[family]
     texts = [*LINES, *(unicodedata.normalize("NFD", line) for line in LINES)]
     places = placer.place(texts)
+    start = 0
     for at, text in enumerate(texts):
-        ends = np.abs(places.ends[at])
+        ends = np.abs(places.ends[places.first[at] : places.first[at + 1]])
         ends = ends[ends > 0]
         assert (np.diff(ends) >= 0).all()
-        assert ends.max(initial=0) <= len(text.encode())
+        assert ends.min(initial=start + 1) > start
+        start += len(text.encode())
+        assert ends.max(initial=0) <= start
+
+
+def test_the_space_before_a_text_is_of_its_first_chunk() -> None:
+    placer = PLACERS["sentencepiece_bpe"]
+    texts = ["", "1 a", "", "2"]
+    assert [placer.vocabulary.tokens[token] for token in ids_of(placer, "1 a")][:2] == [b" ", b"1"]
+    assert placer.place(texts).ends.tolist() == [-1, 1, 3, -4, 4]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_spells_a_special_token_is_text(family: str) -> None:
+    placer = PLACERS[family]
+    vocabulary = placer.vocabulary
+    special = set(np.flatnonzero(vocabulary.kinds == Kind.SPECIAL).tolist())
+    special -= {vocabulary.roles.get("unk")}
+    name = vocabulary.names[vocabulary.roles["eos" if "eos" in vocabulary.roles else "sep"]]
+    assert not special & set(ids_of(placer, f"the {name} dog"))
 
 
 @given(st.text(max_size=20))

@@ -13,64 +13,73 @@ NONE = -1  # the chunk of a token that is in none
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """Which chunk each token of two sides belongs to.
+    """Which chunk each token of two sides belongs to, for texts one behind another.
 
     Attributes:
-        left: [batch, left_tokens] chunk of each token, `NONE` for those in none.
-        right: [batch, right_tokens] the same on the other side.
-        ends: [batch, chunks] byte at which each chunk ends; 0 behind a text's last one.
-        counts: [batch] chunks of each text.
+        left: [left_tokens] chunk of each token, counted from 0 in every text; `NONE` for those in
+            none.
+        right: [right_tokens] the same on the other side.
+        ends: [chunks] byte of all texts together at which each chunk ends.
+        sizes: [chunks] bytes of each.
+        first: [texts + 1] the place in `ends` of each text's first chunk, and behind the last.
     """
 
-    left: Int[np.ndarray, "batch left_tokens"]
-    right: Int[np.ndarray, "batch right_tokens"]
-    ends: Int[np.ndarray, "batch chunks"]
-    counts: Int[np.ndarray, " batch"]
+    left: Int[np.ndarray, " left_tokens"]
+    right: Int[np.ndarray, " right_tokens"]
+    ends: Int[np.ndarray, " chunks"]
+    sizes: Int[np.ndarray, " chunks"]
+    first: Int[np.ndarray, " bounds"]
 
 
 def chunks_of(
-    left: Int[np.ndarray, "batch left_tokens"],
-    right: Int[np.ndarray, "batch right_tokens"],
+    left: Int[np.ndarray, " left_tokens"],
+    right: Int[np.ndarray, " right_tokens"],
+    starts: Int[np.ndarray, " bounds"],
 ) -> Chunks:
     """Chunks from the bytes at which tokens end.
 
     Args:
-        left: [batch, left_tokens] byte of the text at which each token ends, never falling within
-            a row but for tokens without a place in the text, which have 0. A token that ends
-            within a character whose bytes cannot be told apart has minus the end of the next one
-            that does not: it ends no chunk, and belongs to that of the other.
-        right: [batch, right_tokens] the same on the other side.
+        left: [left_tokens] byte of all texts together at which each token ends, never falling but
+            for tokens without a place in the text, which have 0. A token that ends where nobody can
+            tell has minus the end of the next one of which it is known: it ends no chunk, and
+            belongs to that of the other.
+        right: [right_tokens] the same on the other side.
+        starts: [texts + 1] byte at which each text begins, and the last one ends.
 
     Returns:
-        Tokens that end behind the last common byte are in no chunk.
+        Tokens that end behind a text's last common byte are in no chunk.
     """
-    size = 1 + max(int(np.abs(side).max(initial=0)) for side in (left, right))
+    size = int(starts[-1])
     common = ended(left, size) & ended(right, size)
-    before = np.cumsum(common, axis=1, dtype=np.int32)  # chunks that end at a byte or earlier
-    counts = before[:, -1]
-    ends = np.zeros((len(left), int(counts.max(initial=0))), dtype=np.int32)
-    rows, places = np.nonzero(common)
-    ends[rows, before[rows, places] - 1] = places
-    sides = [numbered(side, before, counts) for side in (left, right)]
-    return Chunks(sides[0], sides[1], ends, counts)
+    bounds = common.copy()
+    bounds[starts[1:]] = True  # no chunk reaches into the next text
+    bounds[0] = False
+    before = np.cumsum(bounds, dtype=np.int32)  # bounds at a byte or earlier
+    places = np.flatnonzero(bounds)
+    shared = common[places]
+    ends = places[shared]
+    first = np.searchsorted(ends, starts, side="right")
+    label = np.full(len(places) + 1, NONE, dtype=np.int32)
+    label[:-1][shared] = np.arange(len(ends)) - np.repeat(first[:-1], np.diff(first))
+    sides = [numbered(side, before, label) for side in (left, right)]
+    return Chunks(sides[0], sides[1], ends, np.diff(places, prepend=0)[shared], first)
 
 
-def ended(ends: Int[np.ndarray, "batch tokens"], size: int) -> np.ndarray:
-    """Whether a token ends at each byte [batch, size]; byte 0 is where nothing ends."""
-    found = np.zeros((len(ends), size), dtype=bool)
-    rows = np.repeat(np.arange(len(ends)), ends.shape[1])
-    found[rows, np.maximum(ends, 0).ravel()] = True
-    found[:, 0] = False
+def ended(ends: Int[np.ndarray, " tokens"], size: int) -> np.ndarray:
+    """Whether a token ends at each byte [size + 1]; byte 0 is where nothing ends."""
+    found = np.zeros(size + 1, dtype=bool)
+    found[np.maximum(ends, 0)] = True
+    found[0] = False
     return found
 
 
 def numbered(
-    ends: Int[np.ndarray, "batch tokens"],
-    before: Int[np.ndarray, "batch size"],
-    counts: Int[np.ndarray, " batch"],
-) -> Int[np.ndarray, "batch tokens"]:
-    """The chunk that each token's last byte lies in [batch, tokens]."""
+    ends: Int[np.ndarray, " tokens"],
+    before: Int[np.ndarray, " places"],
+    label: Int[np.ndarray, " bounds"],
+) -> Int[np.ndarray, " tokens"]:
+    """The chunk that each token's last byte lies in [tokens]."""
     last = np.maximum(np.abs(ends) - 1, 0)  # a chunk that ends at a byte holds the one before
-    found = np.take_along_axis(before, last.astype(np.int64), axis=1)
-    found[(ends == 0) | (found >= counts[:, None])] = NONE
+    found: Int[np.ndarray, " tokens"] = label[before[last]]
+    found[ends == 0] = NONE
     return found

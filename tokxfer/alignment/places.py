@@ -8,7 +8,8 @@ bytes do not show where they end have no end of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -19,25 +20,31 @@ import numpy as np
 from tokxfer.shapes import Bool, Int
 from tokxfer.vocabulary import ByteVocabulary, Kind
 
+NEVER = "\U0010ffff"  # a character that is none: text does not hold it
+
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The tokens of texts, and where they end.
+    """The tokens of texts, one text behind another, and where they end.
 
     Attributes:
-        ids: [batch, tokens] ids, −1 behind a text's last.
-        ends: [batch, tokens] byte at which each ends; 0 without a place in the text, minus the next
-            end for one that ends within a character nobody can cut: see `chunks_of`.
-        told: [batch] whether the tokens' own bytes are the text's.
+        ids: [tokens] ids.
+        ends: [tokens] byte of all texts together at which each ends; 0 without a place in the text,
+            minus the next known end for one of which nobody can tell: see `chunks_of`.
+        first: [texts + 1] the place of each text's first token, and behind the last.
+        told: [texts] whether the tokens' own bytes are the text's.
     """
 
-    ids: Int[np.ndarray, "batch tokens"]
-    ends: Int[np.ndarray, "batch tokens"]
-    told: Bool[np.ndarray, " batch"]
+    ids: Int[np.ndarray, " tokens"]
+    ends: Int[np.ndarray, " tokens"]
+    first: Int[np.ndarray, " bounds"]
+    told: Bool[np.ndarray, " texts"]
 
 
 class Placer:
     """Tokenizes texts and places their tokens.
+
+    All of a text is text: what spells a special token is spelled by others.
 
     Args:
         vocabulary: The tokenizer's.
@@ -52,55 +59,59 @@ class Placer:
         ]
         self._sizes = np.array([len(token) for token in self._spelled])
 
-    def place(self, texts: Sequence[str]) -> Places:
-        """Tokenize texts, without the special tokens that a post-processor would add.
+    def encode(self, texts: Sequence[str]) -> list[Any]:
+        """The tokenizer's encodings of texts, without what a post-processor would add.
 
         Args:
             texts: Any, also empty ones.
         """
-        told = {"add_special_tokens": False}
         if self.vocabulary.normalizes:
-            encoded = self._plain.encode_batch(list(texts), **told)
-        else:
-            encoded = self.vocabulary.tokenizer.encode_batch_fast(list(texts), **told)
-        return self.placed([found.ids for found in encoded], texts, encoded)
+            return list(self._plain.encode_batch(list(texts), add_special_tokens=False))
+        return list(self._plain.encode_batch_fast(list(texts), add_special_tokens=False))
 
-    def placed(
-        self,
-        rows: Sequence[Sequence[int]],
-        texts: Sequence[str],
-        encoded: Sequence[Any] | None = None,
-    ) -> Places:
-        """Place the tokens of texts that are tokenized already, by this very tokenizer.
+    def place(self, texts: Sequence[str]) -> Places:
+        """Tokenize texts, and place their tokens."""
+        return self.placed(self.encode(texts), [text.encode() for text in texts], texts)
+
+    def placed(self, encoded: Sequence[Any], data: Sequence[bytes], texts: Sequence[str]) -> Places:
+        """Place the tokens of texts that `encode` has tokenized.
 
         Args:
-            rows: Ids of each text.
+            encoded: What it gave.
+            data: The texts in UTF-8.
             texts: The texts.
-            encoded: What the tokenizer gave, its offsets included where it normalizes.
         """
-        longest = max(map(len, rows), default=0)
-        ids = np.full((len(rows), longest), -1, dtype=np.int64)
-        shifts = np.zeros(len(rows), dtype=np.int64)
-        told = np.ones(len(rows), dtype=bool)
-        for at, (row, text) in enumerate(zip(rows, texts, strict=True)):
-            ids[at, : len(row)] = row
-            shift = spelled_behind(b"".join([self._spelled[i] for i in row]), text.encode())
-            told[at], shifts[at] = shift is not None, shift or 0
-        sizes = np.append(self._sizes, 0)[ids]
-        ends = np.maximum(np.cumsum(sizes, axis=1) - shifts[:, None], 0)
-        ends[(sizes == 0) | (ids < 0)] = 0
+        rows = [found.ids for found in encoded]
+        first = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        ids = np.fromiter(chain.from_iterable(rows), np.int64, int(first[-1]))
+        starts = np.concatenate([[0], np.cumsum([len(one) for one in data], dtype=np.int64)])
+        spelled = self._spelled.__getitem__
+        shifts = [
+            spelled_behind(b"".join(map(spelled, row)), one)
+            for row, one in zip(rows, data, strict=True)
+        ]
+        told = np.array([shift is not None for shift in shifts], dtype=bool)
+        sizes = self._sizes[ids]
+        sums = np.concatenate([[0], np.cumsum(sizes)])
+        base = starts[:-1] - sums[first[:-1]] - np.array([shift or 0 for shift in shifts], np.int64)
+        count = np.diff(first)
+        ends = sums[1:] + np.repeat(base, count)
+        ends[sizes == 0] = 0
         for at in np.flatnonzero(~told).tolist():
-            ends[at] = 0
-            known = encoded[at] if encoded is not None and self.vocabulary.normalizes else None
-            found = self._by_offsets(texts[at], list(rows[at]), known)
-            ends[at, : len(found)] = found
-        return Places(ids, ends, told)
+            found = self._by_offsets(texts[at], encoded[at])
+            ends[first[at] : first[at + 1]] = found + np.sign(found) * starts[at]
+        begin = np.repeat(starts[:-1], count)
+        for at in np.flatnonzero((np.abs(ends) <= begin) & (sizes > 0))[::-1].tolist():
+            # A space that is put before a text is of its first chunk.
+            behind = at + 1 in first
+            ends[at] = 0 if behind else -abs(ends[at + 1])
+        return Places(ids, ends, first, told)
 
-    def _by_offsets(self, text: str, row: list[int], known: Any) -> Int[np.ndarray, " tokens"]:
+    def _by_offsets(self, text: str, encoding: Any) -> Int[np.ndarray, " tokens"]:
         """Where the tokens of one text end, from the tokenizer's offsets."""
-        encoding = known or self._plain.encode(text, add_special_tokens=False)
-        if encoding.ids != row:
-            raise ValueError("These are not the tokens that the tokenizer makes of the text.")
+        if not self.vocabulary.normalizes:  # fast encodings have no offsets
+            encoding = self._plain.encode(text, add_special_tokens=False)
+        row = encoding.ids
         if not row:
             return np.zeros(0, dtype=np.int64)
         flat = np.fromiter(chain.from_iterable(encoding.offsets), np.int64, 2 * len(row))
@@ -136,12 +147,29 @@ class Placer:
 
     @cached_property
     def _plain(self) -> Any:
-        """The tokenizer without its post-processor, which may move offsets."""
+        """The tokenizer to which all is text, without a post-processor, which may move offsets."""
         from tokenizers import Tokenizer
 
-        plain = Tokenizer.from_str(self.vocabulary.tokenizer.to_str())
-        plain.post_processor = None
+        content = json.loads(self.vocabulary.tokenizer.to_str())
+        content["post_processor"] = None
+        if self.vocabulary.spelling.model == "Unigram":
+            hide_specials(content)
+        plain = Tokenizer.from_str(json.dumps(content))
+        plain.encode_special_tokens = True
         return plain
+
+
+def hide_specials(content: Mapping[str, Any]) -> None:
+    """Rename special tokens in the content of a Unigram tokenizer, which would find them in text.
+
+    To the model they are pieces like others. The unknown token has its id by number.
+    """
+    pieces = content["model"]["vocab"]
+    for entry in content["added_tokens"]:
+        if entry["special"]:
+            entry["content"] = f"{NEVER}{entry['content']}"
+            if entry["id"] < len(pieces):  # otherwise it is none of the model's
+                pieces[entry["id"]][0] = entry["content"]
 
 
 def spelled_behind(spelled: bytes, data: bytes) -> int | None:
