@@ -14,6 +14,7 @@ COMMANDS = {
     "align": "What two vocabularies share: match kinds, coverage, roles, digits.",
     "transplant": "Give a model another tokenizer, without training.",
     "compare": "Several methods of transplanting side by side on held-out text.",
+    "distill": "Train a student on what a teacher with another tokenizer says.",
     "evaluate": "Bits per byte and perplexity of models on a text.",
     "bytes": "A model asked for bytes: its law of the next byte, bits per byte.",
     "validate": "Is this a sound model folder? Exit code 1 if not.",

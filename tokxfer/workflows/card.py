@@ -1,4 +1,4 @@
-"""The model card of a transplant: metadata that parses back, and what was done in plain words."""
+"""Model cards: metadata that parses back, and what was done in plain words."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
 def write_card(
-    folder: Path, facts: Mapping[str, Any], licences: Mapping[str, str | None]
+    folder: Path,
+    facts: Mapping[str, Any],
+    licences: Mapping[str, str | None],
+    template: Path = TEMPLATE,
 ) -> str | None:
     """Write `README.md` and return a warning where the parents' licences conflict.
 
     Args:
         folder: The new model's folder.
         facts: What the template names; parents appear by name, never by local path.
-        licences: Licence identifiers of "base" and "donor", None where unknown.
+        licences: Licence identifiers of the parents, None where unknown.
+        template: What the card says: a transplant's by default.
     """
     import jinja2
 
     known = sorted({licence for licence in licences.values() if licence})
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    text = template.render(
+    text = environment.from_string(template.read_text(encoding="utf-8")).render(
         **facts,
         version=__version__,
         licence=known[0] if len(known) == 1 else "other" if known else None,

@@ -1,0 +1,124 @@
+"""`tokxfer distill`: a student trained on what a teacher says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tokxfer.cli import options
+from tokxfer.cli.output import note, print_json, print_table
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tokxfer distill models/english-bytebpe models/english-spbpe out --data models/held_out.jsonl
+  tokxfer distill teacher student out --data texts/ --objective alm+sft --steps 1000
+  tokxfer distill teacher student out --data texts/ --steps 1000 --resume
+  accelerate launch -m tokxfer distill teacher student out --data texts/
+"""
+)
+@click.argument("teacher")
+@click.argument("student")
+@click.argument("out", type=click.Path())
+@click.option(
+    "--data",
+    required=True,
+    multiple=True,
+    metavar="PATH",
+    help="What to train on: plain text, JSON lines with `text` or chat `messages`, folders of "
+    "these; may be repeated.",
+)
+@click.option(
+    "--eval-text",
+    multiple=True,
+    metavar="FILE",
+    help="Text to judge by; may be repeated.  [default: the last 5% of the texts, set apart]",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Read so many examples of each file.")
+@click.option(
+    "--objective", default="alm", show_default=True, help="The loss: see docs/objectives.md."
+)
+@click.option("--steps", default=300, show_default=True, help="Updates of the weights.")
+@click.option(
+    "--lr", "rate", type=float, help="Learning rate.  [default: 0.1 over the student's width]"
+)
+@click.option("--batch-size", default=8, show_default=True, help="Rows of a micro-batch.")
+@click.option("--accumulate", default=1, show_default=True, help="Micro-batches of a step.")
+@click.option("--max-length", default=512, show_default=True, help="The student's tokens a row.")
+@click.option("--packing/--no-packing", default=True, help="Several documents a row, or one.")
+@click.option("--warmup", default=0.1, show_default=True, help="Share of steps in which lr rises.")
+@click.option("--weight-decay", default=0.0, show_default=True, help="Of AdamW.")
+@click.option("--clip", default=1.0, show_default=True, help="Norm that gradients are cut to.")
+@click.option(
+    "--balance",
+    type=click.Choice(["gradmag", "gradnorm", "fixed"]),
+    default="gradmag",
+    show_default=True,
+    help="How several losses are weighed.",
+)
+@click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
+@click.option("--save-every", default=100, show_default=True, help="Steps between checkpoints.")
+@click.option("--judge-every", default=0, show_default=True, help="Steps between evaluations.")
+@click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
+@click.option("--report-to", default="none", show_default=True, help="tensorboard, wandb, …")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of OUT.")
+@click.option("--student-revision", help="Git revision of a student's hub name.")
+@options.shared(
+    options.device,
+    options.compute_dtype,
+    options.seed,
+    options.revision,
+    options.offline,
+    options.trust_remote_code,
+    options.force,
+    options.as_json,
+    options.quiet,
+)
+def command(
+    teacher: str, student: str, out: str, as_json: bool, quiet: bool, **settings: Any
+) -> None:
+    """Train STUDENT on what TEACHER says of text, and write it to OUT.
+
+    The two may have different tokenizers: what they say is compared where tokens of both end at
+    the same byte. Checkpoints lie beside OUT until it is written.
+    """
+    from tokxfer.workflows.distill import distill, is_first_process
+    from tokxfer.workflows.training.schedule import Schedule
+
+    names = (
+        "steps", "rate", "batch_size", "accumulate", "max_length", "warmup", "weight_decay",
+        "clip", "save_every", "judge_every", "patience", "seed",
+    )  # fmt: skip
+    schedule = Schedule(**{name: settings.pop(name) for name in names})
+    report = distill(
+        teacher, student, out, schedule=schedule, progress=not quiet, **settings
+    ).to_dict()
+    if not is_first_process():
+        return
+    if as_json:
+        print_json(report)
+    else:
+        print_summary(report)
+    for warning in report["warnings"]:
+        note(f"Warning: {warning}", quiet=quiet)
+
+
+def print_summary(report: dict[str, Any]) -> None:
+    """What the training gained."""
+    print_table(
+        f"{report['options']['student']}, distilled from {report['options']['teacher']} by "
+        f"{report['objective']}",
+        ["", "bits/byte", "±", "gap to the teacher, bits/byte"],
+        [
+            (name, report[key]["bits_per_byte"], report[key]["stderr"], report[key]["gap"])
+            for name, key in (("teacher", "teacher"), ("before", "before"), ("after", "after"))
+            if report[key] is not None
+        ],
+    )
+    data = report["data"]
+    click.echo(
+        f"\n{report['steps']:,} steps in {report['seconds']:,.1f} s on {data['rows']:,} rows of "
+        f"{data['documents']:,} documents. {report['out']} is written."
+    )

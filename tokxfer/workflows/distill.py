@@ -1,0 +1,226 @@
+"""`distill`: a student trained on what a teacher with any tokenizer says of text."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokxfer.checkpoints import (
+    ModelFolder,
+    atomic_folder,
+    check_target,
+    load_model,
+    load_tokenizer,
+    pick_device,
+    pick_dtype,
+)
+from tokxfer.errors import TokxferError, UsageError
+from tokxfer.vocabulary import ByteVocabulary
+from tokxfer.workflows.environment import versions
+from tokxfer.workflows.manifest import file_hashes
+from tokxfer.workflows.text import read_documents
+from tokxfer.workflows.training.account import DistillReport
+from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
+from tokxfer.workflows.training.loop import Member, train
+from tokxfer.workflows.training.objective import Objective
+from tokxfer.workflows.training.registry import build_objective
+from tokxfer.workflows.training.run import folder_of, out_of_memory_told, prepare_folder
+from tokxfer.workflows.training.saving import write_student
+from tokxfer.workflows.training.schedule import Schedule
+from tokxfer.workflows.writing import folder_files
+
+__all__ = ["DistillReport", "distill"]
+
+
+def distill(
+    teacher: str | Path,
+    student: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | Sequence[str | Path],
+    eval_text: str | Path | Sequence[str | Path] | None = None,
+    objective: str | Objective = "alm",
+    schedule: Schedule | None = None,
+    limit: int | None = None,
+    packing: bool = True,
+    balance: str = "gradmag",
+    lora: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    report_to: str = "none",
+    resume: bool = False,
+    force: bool = False,
+    revision: str | None = None,
+    student_revision: str | None = None,
+    trust_remote_code: bool = False,
+    offline: bool = False,
+    progress: bool = False,
+) -> DistillReport:
+    """Train a student on what a teacher says of text; their tokenizers may differ.
+
+    Checkpoints are kept beside `out` while training goes on, and removed when `out` is in place.
+
+    Args:
+        teacher: Model folder or hub name.
+        student: Model folder or hub name, whose weights the training begins with.
+        out: Folder to write: a model like the student.
+        data: Files or folders of text or chats: see `read_examples`.
+        eval_text: Files to judge by; None sets the last 5 % of the texts apart.
+        objective: Name of an objective, or one ready made, such as `ALM(tau=1)`.
+        schedule: Steps, rate, batches: see `Schedule`.
+        limit: Read so many examples of each file of data only.
+        packing: Whether several documents may share a row, each unseen by the others; where a
+            model's attention does not allow that, they do not.
+        balance: How several losses are weighed: "gradmag", "gradnorm" or "fixed".
+        lora: Rank of adapters that are trained instead of the weights, and merged at the end.
+        device: "auto", "cpu", "cuda:0" or "mps".
+        dtype: Of the teacher: "auto", "float32", "float16" or "bfloat16".
+        report_to: "none", "tensorboard", "wandb", or whatever else transformers reports to.
+        resume: Go on from the last checkpoint of a run to `out` that was stopped.
+        force: Replace `out`, and checkpoints of a run that has not ended.
+        revision: Of the teacher, if it is a hub name.
+        student_revision: Of the student.
+        trust_remote_code: Whether Python code that comes with a model may run.
+        offline: Never ask the hub.
+        progress: Show bars on stderr.
+
+    Returns:
+        Teacher and student on held-out text, before and after, and the account.
+
+    Raises:
+        UsageError: A value that makes no sense, or a run resumed with other options.
+        TokxferError: In one sentence, what is wrong with data or models, or went wrong.
+
+    Example:
+        >>> import tokxfer as tx
+        >>> report = tx.distill("teacher", "student", "out", data="text.jsonl")  # doctest: +SKIP
+    """
+    need_accelerate(lora)
+    schedule = schedule or Schedule()
+    files = [data] if isinstance(data, (str, Path)) else list(data)
+    judged_by = [eval_text] if isinstance(eval_text, (str, Path)) else list(eval_text or ())
+    told = {"trust_remote_code": trust_remote_code, "offline": offline}
+    folders = (
+        ModelFolder.open(teacher, revision=revision, **told),
+        ModelFolder.open(student, revision=student_revision, **told),
+    )
+    target = Path(out)
+    if not resume:
+        check_target(target, force=force, forbidden=[folder.path for folder in folders])
+    examples = read_examples(files, limit)
+    if judged_by:
+        judged = [text for file in judged_by for text in read_documents(file)]
+    else:
+        examples, judged = set_apart(examples)
+    if not examples:
+        raise TokxferError("There is nothing to train on.", "Give more documents.")
+    chosen = build_objective(objective) if isinstance(objective, str) else objective
+    place = pick_device(device)
+    options = {
+        "teacher": folders[0].name,
+        "student": folders[1].name,
+        "data": [str(file) for file in files],
+        "eval_text": [str(file) for file in judged_by] or None,
+        "limit": limit,
+        "objective": chosen.to_dict(),
+        **asdict(schedule),
+        "packing": packing,
+        "balance": balance,
+        "lora": lora,
+        "device": str(place),
+        "dtype": dtype,
+        "report_to": report_to,
+        "trust_remote_code": trust_remote_code,
+    }
+    checkpoints = folder_of(target)
+    checkpoint = prepare_folder(checkpoints, options, resume=resume, force=force)
+    teacher_dtype = pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None)
+    members = tuple(
+        member(folder, number, place, trust_remote_code)
+        for folder, number in zip(folders, (teacher_dtype, torch.float32), strict=True)
+    )
+    with out_of_memory_told(schedule.batch_size, schedule.max_length):
+        trained = train(
+            members[0], members[1], examples, judged, chosen, schedule, checkpoints,
+            checkpoint=checkpoint, packing=packing, balance=balance, lora=lora,
+            report_to=report_to, progress=progress,
+        )  # fmt: skip
+    report = DistillReport(
+        teacher=trained.teacher,
+        before=trained.before,
+        after=trained.after,
+        out=str(target),
+        objective=chosen.name,
+        steps=trained.steps,
+        seconds=trained.seconds,
+        data=trained.figures,
+        options=options,
+        curve=trained.curve,
+        versions=versions(),
+    )
+    if not is_first_process():
+        return report
+    with atomic_folder(
+        target, force=force or resume, forbidden=[folder.path for folder in folders]
+    ) as partial:
+        warnings = write_student(
+            trained.model, folders[1], partial, report,
+            teacher=(folders[0].name, folders[0].path), inputs=inputs_of(folders, files),
+        )  # fmt: skip
+    shutil.rmtree(checkpoints)
+    return replace(report, warnings=tuple(warnings))
+
+
+def member(
+    folder: ModelFolder, dtype: torch.dtype | None, device: torch.device, trust_remote_code: bool
+) -> Member:
+    """Load a folder's model, tokenizer and vocabulary."""
+    return Member(
+        name=folder.name,
+        model=load_model(
+            folder.path, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+        ),
+        vocabulary=ByteVocabulary.from_file(folder.path),
+        tokenizer=load_tokenizer(folder.path, trust_remote_code=trust_remote_code),
+    )
+
+
+def inputs_of(folders: Sequence[ModelFolder], data: Sequence[str | Path]) -> dict[str, Any]:
+    """What went in, with hashes, for the manifest."""
+    named = {
+        role: {
+            "name": folder.name,
+            "revision": folder.revision,
+            "sha256": file_hashes(folder_files(folder)),
+        }
+        for role, folder in zip(("teacher", "student"), folders, strict=True)
+    }
+    files = [file for path in data for file in files_of(Path(path))]
+    return named | {"data": file_hashes(files)}
+
+
+def is_first_process() -> bool:
+    """Whether this process writes: the first of parallel training, or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def need_accelerate(lora: int | None) -> None:
+    """Refuse to train without the packages that it takes.
+
+    Raises:
+        UsageError: One is missing, or a rank that makes no sense.
+    """
+    if lora is not None and lora < 1:
+        raise UsageError(f"The rank of adapters must be 1 or more, not {lora}.")
+    for package in ("accelerate", *(("peft",) if lora else ())):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"Training needs the package {package}.", "pip install 'tokxfer[train]'"
+            )

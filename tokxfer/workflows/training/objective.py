@@ -1,0 +1,82 @@
+"""What an objective of training is, and what it learns of a batch before the student is asked.
+
+The teacher speaks first, of all micro-batches of a step: only then is known how many chunks there
+are in all, by which every micro-batch's sum is divided.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from tokxfer.distillation.part import Part
+from tokxfer.workflows.training.bodies import Body
+
+Batch = Mapping[str, Any]
+
+
+@dataclass
+class Targets:
+    """What the student is to be compared with.
+
+    Attributes:
+        counts: How many losses each term will sum.
+        said: What the teacher said, tensors by name.
+    """
+
+    counts: dict[str, int]
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+class Objective(ABC):
+    """A loss, or several, of aligned batches.
+
+    Attributes:
+        name: As `--objective` calls it.
+        taught: Whether a teacher is asked at all.
+        packs: Whether rows may hold several documents.
+        terms: The names of its losses.
+    """
+
+    name: ClassVar[str]
+    taught: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
+    terms: ClassVar[tuple[str, ...]] = ("loss",)
+
+    def begin(self, teacher: Any, student: Any) -> None:  # noqa: B027 - most need nothing
+        """Learn the two models' vocabularies before anything else.
+
+        Args:
+            teacher, student: Each a `Member`.
+        """
+
+    @abstractmethod
+    def prepare(self, teacher: Body | None, batch: Batch) -> Targets:
+        """Ask the teacher; without gradients."""
+
+    @abstractmethod
+    def parts(self, student: Body, batch: Batch, targets: Targets) -> dict[str, Part]:
+        """Losses by term; their counts are those of the targets."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its name and options, as JSON."""
+        options: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
+        return {"name": self.name, **options}
+
+    def modules(self) -> list[torch.nn.Module]:
+        """What it trains beside the student, such as a projector."""
+        return []
+
+    def after(self, losses: Mapping[str, float]) -> None:  # noqa: B027 - most have no state
+        """Hear of a whole step's mean losses."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to know."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Go on from what `state` gave."""
