@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from tokxfer.shapes import Bool, Float, Int
@@ -30,8 +31,8 @@ def chunk_sums(
 
 
 def at_ends(
-    values: Float[Tensor, "batch tokens *more"], final: Int[Tensor, "batch chunks"]
-) -> Float[Tensor, "batch chunks *more"]:
+    values: Shaped[Tensor, "batch tokens *more"], final: Int[Tensor, "batch chunks"]
+) -> Shaped[Tensor, "batch chunks *more"]:
     """What stands at the last token of each chunk, such as the log-mass of what may follow it."""
     rows = torch.arange(len(values), device=final.device).unsqueeze(1)
     return values[rows, final]

@@ -16,7 +16,7 @@ class Part:
     micro-batches by the count of all of them, so that however a step is cut, it is the same step.
 
     Args:
-        total: Scalar, nats unless the objective says otherwise; carries the gradient.
+        total: Scalar, in nats unless its function says otherwise; carries the gradient.
         count: Tokens, chunks or texts that were summed; a scalar tensor where only the device
             knows.
     """
