@@ -8,15 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.distillation.sides import side
 from tokxfer.distillation.logitrows import Head, Rows, over_rows
-
-
-def side(rows: int, vocab: int, seed: int, dtype: Any = torch.float64, **options: Any) -> Rows:
-    source = torch.Generator().manual_seed(seed)
-    weight = torch.randn(vocab, 4, generator=source, dtype=torch.float64)
-    bias = torch.randn(vocab, generator=source, dtype=torch.float64)
-    hidden = torch.randn(rows, 4, generator=source, dtype=torch.float64)
-    return Rows(hidden.to(dtype), Head(weight.to(dtype), bias.to(dtype), **options))
 
 
 def likeness(student: Tensor, teacher: Tensor, weights: Tensor) -> Tensor:
@@ -76,7 +69,7 @@ def test_only_wanted_gradients_are_computed() -> None:
 
 
 def test_half_precision_is_computed_in_single_and_its_gradients_come_back_in_half() -> None:
-    student, teacher = side(6, 9, 0, torch.bfloat16), side(6, 7, 1, torch.bfloat16)
+    student, teacher = side(6, 9, 0, dtype=torch.bfloat16), side(6, 7, 1, dtype=torch.bfloat16)
     seen = []
 
     def loss(mine: Tensor, theirs: Tensor) -> Tensor:
@@ -91,7 +84,7 @@ def test_half_precision_is_computed_in_single_and_its_gradients_come_back_in_hal
     assert found.dtype == torch.float32
     assert student.hidden.grad is not None
     assert student.hidden.grad.dtype == torch.bfloat16
-    wide = side(6, 9, 0, torch.bfloat16)
+    wide = side(6, 9, 0, dtype=torch.bfloat16)
     wide = Rows(wide.hidden.float(), Head(wide.head.weight.float(), wide.head.bias))
     wide.head.weight.requires_grad_()
     over_rows(loss, wide, teacher).backward()
