@@ -10,7 +10,7 @@ import torch
 
 from tokxfer.distillation.chunksums import valid_chunks
 from tokxfer.workflows.training.bodies import Body
-from tokxfer.workflows.training.reading import read_chunks
+from tokxfer.workflows.training.reading import read
 from tokxfer.workflows.training.rows import Rows
 
 ROWS = 4  # read at once
@@ -42,7 +42,7 @@ def likelihood_gap(
             for name in ("teacher", "student")
         }
         found = [
-            read_chunks(body, sides[name], None, None).chunks
+            read(body, sides[name]).chunks
             for body, name in ((teacher, "teacher"), (student, "student"))
         ]
         valid = valid_chunks(batch["counts"].to(device), found[0].shape[1])

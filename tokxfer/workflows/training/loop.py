@@ -192,7 +192,8 @@ def with_adapters(model: Any, rank: int | None) -> Any:
     adapters = LoraConfig(
         r=rank, lora_alpha=rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(model, adapters)
+    with quiet_transformers():  # peft asks transformers by names that it will drop
+        return get_peft_model(model, adapters)
 
 
 def stopping(schedule: Schedule) -> list[Any]:

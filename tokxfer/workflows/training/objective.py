@@ -7,7 +7,7 @@ are in all, by which every micro-batch's sum is divided.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
@@ -42,10 +42,10 @@ class Objective(ABC):
         terms: The names of its losses.
     """
 
-    name: ClassVar[str]
+    name: str
     taught: ClassVar[bool] = True
     packs: ClassVar[bool] = True
-    terms: ClassVar[tuple[str, ...]] = ("loss",)
+    terms: tuple[str, ...] = ("loss",)
 
     def begin(self, teacher: Any, student: Any) -> None:  # noqa: B027 - most need nothing
         """Learn the two models' vocabularies before anything else.
@@ -66,6 +66,16 @@ class Objective(ABC):
         """Its name and options, as JSON."""
         options: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
         return {"name": self.name, **options}
+
+    def combine(  # noqa: B027
+        self, prepared: Sequence[Targets], add: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        """Settle what depends on all micro-batches of a step together.
+
+        Args:
+            prepared: Of this process.
+            add: Sums a tensor over all processes.
+        """
 
     def modules(self) -> list[torch.nn.Module]:
         """What it trains beside the student, such as a projector."""

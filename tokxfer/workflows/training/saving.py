@@ -11,6 +11,7 @@ from typing import Any
 from tokxfer.checkpoints import ModelFolder, quiet_transformers, validate_folder
 from tokxfer.errors import VerificationError
 from tokxfer.workflows.card import licence_of, write_card
+from tokxfer.workflows.planning import public_name
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.plot import draw_curve
 
@@ -54,8 +55,8 @@ def write_student(
         marks["teacher"] = report.teacher.evaluation.bits_per_byte
     drawn = draw_curve(report.curve, marks, folder / PLOT)
     facts = {
-        "student": student.name,
-        "teacher": teacher[0],
+        "student": public_name(student.name, student.path),
+        "teacher": public_name(*teacher),
         "report": report,
         "plot": PLOT if drawn else None,
     }

@@ -104,6 +104,7 @@ class Schedule:
             remove_unused_columns=False,
             disable_tqdm=True,
             use_cpu=device.type == "cpu",
+            dataloader_pin_memory=device.type == "cuda",
             bf16=device.type == "cuda",
             average_tokens_across_devices=False,
         )

@@ -62,14 +62,19 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         counts = torch.zeros(len(self.objective.terms), dtype=torch.long, device=device)
         for at, sample in enumerate(samples):
             samples[at] = batch = self._prepare_inputs(sample)
-            targets = self.objective.prepare(self.teacher, batch)
-            batch["targets"] = targets
-            counts += torch.tensor([targets.counts[term] for term in self.objective.terms]).to(
-                device
-            )
-        if self.args.world_size > 1:
-            counts = self.accelerator.reduce(counts, reduction="sum")
+            batch["targets"] = targets = self.objective.prepare(self.teacher, batch)
+            found = [targets.counts[term] for term in self.objective.terms]
+            counts += torch.tensor(found, device=device)
+        self.objective.combine([batch["targets"] for batch in samples], self._add)
+        counts = self._add(counts)
         return samples, dict(zip(self.objective.terms, counts, strict=True))
+
+    def _add(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over all processes."""
+        if self.args.world_size == 1:
+            return tensor
+        found: torch.Tensor = self.accelerator.reduce(tensor, reduction="sum")
+        return found
 
     def compute_loss(
         self,
@@ -116,16 +121,12 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         """Tell balance and objective what the step was like."""
         names = list(self.objective.terms)
         sums = torch.stack([self._sums.get(term, torch.zeros(())).float() for term in names])
-        sums = sums.to(self.args.device)
-        if self.args.world_size > 1:
-            sums = self.accelerator.reduce(sums, reduction="sum")
+        sums = self._add(sums.to(self.args.device))
         losses = dict(zip(names, sums.tolist(), strict=True))
         if self.balance.measures:
             norms = {}
             for term in names:
-                parts = self._gradients.get(term, [])
-                if self.args.world_size > 1:
-                    parts = [self.accelerator.reduce(part, reduction="sum") for part in parts]
+                parts = [self._add(part) for part in self._gradients.get(term, [])]
                 norms[term] = math.sqrt(sum(float(part.square().sum()) for part in parts))
             self.balance.update(norms, losses)
         self.objective.after(losses)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tokxfer.distillation.part import Part
 from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.objective import Batch, Objective, Targets
-from tokxfer.workflows.training.reading import read_targets, targets_of
+from tokxfer.workflows.training.reading import read
 
 
 @dataclass(eq=False)
@@ -20,14 +20,9 @@ class SFT(Objective):
 
     def prepare(self, teacher: Body | None, batch: Batch) -> Targets:  # noqa: ARG002
         """Count the tokens."""
-        return Targets({"sft": len(targets_of(batch["student"])[0])})
+        return Targets({"sft": int(batch["student"]["trained"].sum())})
 
-    def parts(
-        self,
-        student: Body,
-        batch: Batch,
-        targets: Targets,  # noqa: ARG002
-    ) -> dict[str, Part]:
+    def parts(self, student: Body, batch: Batch, targets: Targets) -> dict[str, Part]:
         """The nats of all of them."""
-        nats = read_targets(student, batch["student"])
-        return {"sft": Part(-nats.sum(), len(nats))}
+        said = read(student, batch["student"], whole=True)
+        return {"sft": Part(-said.tokens.sum(), targets.counts["sft"])}
