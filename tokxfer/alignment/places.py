@@ -9,7 +9,7 @@ bytes do not show where they end have no end of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -69,6 +69,14 @@ class Placer:
             return list(self._plain.encode_batch(list(texts), add_special_tokens=False))
         return list(self._plain.encode_batch_fast(list(texts), add_special_tokens=False))
 
+    def with_offsets(self, text: str) -> Any:
+        """The tokenizer's encoding of one text, with its offsets."""
+        return self._plain.encode(text, add_special_tokens=False)
+
+    def spelled(self, token: int) -> bytes:
+        """The bytes of text that a token stands for; none for special ones."""
+        return self._spelled[token]
+
     def place(self, texts: Sequence[str]) -> Places:
         """Tokenize texts, and place their tokens."""
         return self.placed(self.encode(texts), [text.encode() for text in texts], texts)
@@ -110,7 +118,7 @@ class Placer:
     def _by_offsets(self, text: str, encoding: Any) -> Int[np.ndarray, " tokens"]:
         """Where the tokens of one text end, from the tokenizer's offsets."""
         if not self.vocabulary.normalizes:  # fast encodings have no offsets
-            encoding = self._plain.encode(text, add_special_tokens=False)
+            encoding = self.with_offsets(text)
         row = encoding.ids
         if not row:
             return np.zeros(0, dtype=np.int64)
@@ -150,26 +158,30 @@ class Placer:
         """The tokenizer to which all is text, without a post-processor, which may move offsets."""
         from tokenizers import Tokenizer
 
-        content = json.loads(self.vocabulary.tokenizer.to_str())
-        content["post_processor"] = None
+        text = self.vocabulary.tokenizer.to_str()
         if self.vocabulary.spelling.model == "Unigram":
-            hide_specials(content)
-        plain = Tokenizer.from_str(json.dumps(content))
+            text = without_specials(text)
+        plain = Tokenizer.from_str(text)
+        plain.post_processor = None
         plain.encode_special_tokens = True
         return plain
 
 
-def hide_specials(content: Mapping[str, Any]) -> None:
-    """Rename special tokens in the content of a Unigram tokenizer, which would find them in text.
+def without_specials(text: str) -> str:
+    """The content of a Unigram tokenizer with its special tokens renamed, so that no text has them.
 
-    To the model they are pieces like others. The unknown token has its id by number.
+    To the model they are pieces like others, with or without the tokenizer's own search for them.
+    The unknown token it knows by number. There is no post-processor left.
     """
+    content = json.loads(text)
     pieces = content["model"]["vocab"]
+    content["post_processor"] = None
     for entry in content["added_tokens"]:
         if entry["special"]:
             entry["content"] = f"{NEVER}{entry['content']}"
             if entry["id"] < len(pieces):  # otherwise it is none of the model's
                 pieces[entry["id"]][0] = entry["content"]
+    return json.dumps(content)
 
 
 def spelled_behind(spelled: bytes, data: bytes) -> int | None:
