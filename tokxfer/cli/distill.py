@@ -59,6 +59,7 @@ Examples:
     help="How several losses are weighed.",
 )
 @click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
+@click.option("--new-rows-only", is_flag=True, help="Train the rows that a transplant made alone.")
 @click.option("--save-every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--judge-every", default=0, show_default=True, help="Steps between evaluations.")
 @click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
@@ -84,7 +85,8 @@ def command(
     The two may have different tokenizers: what they say is compared where tokens of both end at
     the same byte. Checkpoints lie beside OUT until it is written.
     """
-    from tokxfer.workflows.distill import distill, is_first_process
+    from tokxfer.workflows.distill import distill
+    from tokxfer.workflows.training.processes import is_first
     from tokxfer.workflows.training.schedule import Schedule
 
     names = (
@@ -93,9 +95,9 @@ def command(
     )  # fmt: skip
     schedule = Schedule(**{name: settings.pop(name) for name in names})
     report = distill(
-        teacher, student, out, schedule=schedule, progress=not quiet, **settings
+        teacher, student, out, schedule=schedule, progress=not quiet and is_first(), **settings
     ).to_dict()
-    if not is_first_process():
+    if not is_first():
         return
     if as_json:
         print_json(report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -29,9 +28,17 @@ from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
 from tokxfer.workflows.training.loop import Member, train
+from tokxfer.workflows.training.newrows import new_ids
 from tokxfer.workflows.training.objective import Objective
+from tokxfer.workflows.training.processes import count, first_alone, is_first, own_device
 from tokxfer.workflows.training.registry import build_objective
-from tokxfer.workflows.training.run import folder_of, out_of_memory_told, prepare_folder
+from tokxfer.workflows.training.run import (
+    folder_of,
+    last_checkpoint,
+    nothing_left_behind,
+    out_of_memory_told,
+    prepare_folder,
+)
 from tokxfer.workflows.training.saving import write_student
 from tokxfer.workflows.training.schedule import Schedule
 from tokxfer.workflows.writing import folder_files
@@ -52,6 +59,7 @@ def distill(
     packing: bool = True,
     balance: str = "gradmag",
     lora: int | None = None,
+    new_rows_only: bool = False,
     device: str = "auto",
     dtype: str = "auto",
     report_to: str = "none",
@@ -80,6 +88,7 @@ def distill(
             model's attention does not allow that, they do not.
         balance: How several losses are weighed: "gradmag", "gradnorm" or "fixed".
         lora: Rank of adapters that are trained instead of the weights, and merged at the end.
+        new_rows_only: Train the rows that a transplant made, and nothing else.
         device: "auto", "cpu", "cuda:0" or "mps".
         dtype: Of the teacher: "auto", "float32", "float16" or "bfloat16".
         report_to: "none", "tensorboard", "wandb", or whatever else transformers reports to.
@@ -106,10 +115,10 @@ def distill(
     schedule = schedule or Schedule()
     files = [data] if isinstance(data, (str, Path)) else list(data)
     judged_by = [eval_text] if isinstance(eval_text, (str, Path)) else list(eval_text or ())
-    told = {"trust_remote_code": trust_remote_code, "offline": offline}
+    opening = {"trust_remote_code": trust_remote_code, "offline": offline}
     folders = (
-        ModelFolder.open(teacher, revision=revision, **told),
-        ModelFolder.open(student, revision=student_revision, **told),
+        ModelFolder.open(teacher, revision=revision, **opening),
+        ModelFolder.open(student, revision=student_revision, **opening),
     )
     target = Path(out)
     if not resume:
@@ -122,7 +131,7 @@ def distill(
     if not examples:
         raise TokxferError("There is nothing to train on.", "Give more documents.")
     chosen = build_objective(objective) if isinstance(objective, str) else objective
-    place = pick_device(device)
+    place = own_device(pick_device(device))
     options = {
         "teacher": folders[0].name,
         "student": folders[1].name,
@@ -134,22 +143,32 @@ def distill(
         "packing": packing,
         "balance": balance,
         "lora": lora,
-        "device": str(place),
+        "new_rows_only": new_rows_only,
+        "device": place.type,
+        "processes": count(),
         "dtype": dtype,
         "report_to": report_to,
         "trust_remote_code": trust_remote_code,
     }
+    only = new_ids(folders[1].path) if new_rows_only else None
+    if only is not None and lora:
+        raise UsageError("--lora trains adapters, --new-rows-only rows.", "Give one of them.")
     checkpoints = folder_of(target)
-    checkpoint = prepare_folder(checkpoints, options, resume=resume, force=force)
+    with first_alone(place) as first:
+        checkpoint = (
+            prepare_folder(checkpoints, options, resume=resume, force=force) if first else None
+        )
+    checkpoint = checkpoint if first else last_checkpoint(checkpoints)
     teacher_dtype = pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None)
     members = tuple(
         member(folder, number, place, trust_remote_code)
         for folder, number in zip(folders, (teacher_dtype, torch.float32), strict=True)
     )
-    with out_of_memory_told(schedule.batch_size, schedule.max_length):
+    told = out_of_memory_told(schedule.batch_size, schedule.max_length)
+    with nothing_left_behind(checkpoints), told:
         trained = train(
             members[0], members[1], examples, judged, chosen, schedule, checkpoints,
-            checkpoint=checkpoint, packing=packing, balance=balance, lora=lora,
+            checkpoint=checkpoint, packing=packing, balance=balance, lora=lora, only=only,
             report_to=report_to, progress=progress,
         )  # fmt: skip
     report = DistillReport(
@@ -165,7 +184,7 @@ def distill(
         curve=trained.curve,
         versions=versions(),
     )
-    if not is_first_process():
+    if not is_first():
         return report
     with atomic_folder(
         target, force=force or resume, forbidden=[folder.path for folder in folders]
@@ -204,11 +223,6 @@ def inputs_of(folders: Sequence[ModelFolder], data: Sequence[str | Path]) -> dic
     }
     files = [file for path in data for file in files_of(Path(path))]
     return named | {"data": file_hashes(files)}
-
-
-def is_first_process() -> bool:
-    """Whether this process writes: the first of parallel training, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def need_accelerate(lora: int | None) -> None:

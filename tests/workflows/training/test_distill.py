@@ -89,6 +89,17 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(
         assert torch.equal(tensor, weights(tmp_path / "cut")[name]), name
 
 
+def test_a_folder_that_is_no_run_is_not_touched(
+    teacher: Path, student: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.checkpoints").mkdir()
+    (tmp_path / "out.checkpoints" / "mine").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(FolderError, match="is something else"):
+            run(teacher, student, tmp_path / "out", data, force=force)
+    assert (tmp_path / "out.checkpoints" / "mine").read_text() == "mine"
+
+
 def test_resuming_nothing_is_refused(
     teacher: Path, student: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -115,7 +126,7 @@ def test_a_loss_that_is_no_number_names_step_and_documents(
     monkeypatch.setattr(SFT, "parts", broken)
     with pytest.raises(TokxferError, match=r"no number at step 1, on documents \d+"):
         run(teacher, student, tmp_path / "out", data)
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lack_of_memory_says_what_to_lower(

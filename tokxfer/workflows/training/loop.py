@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.callbacks import Bar, curve
 from tokxfer.workflows.training.examples import Chat, Example
 from tokxfer.workflows.training.gap import likelihood_gap
+from tokxfer.workflows.training.newrows import train_new_rows
 from tokxfer.workflows.training.objective import Objective
 from tokxfer.workflows.training.rows import Collator, Lengths, rows_of
 from tokxfer.workflows.training.schedule import Schedule
@@ -84,6 +85,7 @@ def train(
     packing: bool = True,
     balance: str = "gradmag",
     lora: int | None = None,
+    only: Mapping[str, list[int]] | None = None,
     report_to: str = "none",
     progress: bool = False,
 ) -> Trained:
@@ -101,6 +103,7 @@ def train(
         packing: Whether several documents may share a row.
         balance: How several losses are weighed.
         lora: Rank of adapters, or None to train the weights.
+        only: Rows of the embedding matrices, if nothing else is to be trained: see `new_ids`.
         report_to: What transformers reports to.
         progress: Show bars on stderr.
 
@@ -137,6 +140,8 @@ def train(
     before = judge(student.model)
     started = time.perf_counter()
     model = with_adapters(student.model, lora)
+    if only is not None:
+        train_new_rows(model, only, schedule.weight_decay)
     width = student.model.config.get_text_config().hidden_size
     trainer = DistillationTrainer(
         model=model,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tokxfer.errors import FolderError, TokxferError, UsageError
+from tokxfer.workflows.training.processes import is_first
 
 OPTIONS = "options.json"
 FREE = {"save_every", "report_to", "device"}  # may differ when a run goes on
@@ -37,18 +39,18 @@ def prepare_folder(
         FolderError: There are checkpoints, and it was not said what is to become of them.
         UsageError: The run to go on with had other options.
     """
-    import shutil
-
-    from transformers.trainer_utils import get_last_checkpoint
-
     file = folder / OPTIONS
-    if resume and not file.is_file():
+    if resume and (not file.is_file() or last_checkpoint(folder) is None):
         raise UsageError(f"There is no run to resume in {folder}.", "Leave out --resume.")
     if resume:
         refuse_other_options(json.loads(file.read_text(encoding="utf-8")), options, folder)
-        last = get_last_checkpoint(str(folder))
-        return None if last is None else Path(last)
-    if folder.exists() and not force:
+        return last_checkpoint(folder)
+    if folder.exists() and not file.is_file():
+        raise FolderError(
+            f"{folder}, where checkpoints would lie, is something else.",
+            "Move it, or choose another name for the output.",
+        )
+    if folder.exists() and last_checkpoint(folder) is not None and not force:
         raise FolderError(
             f"{folder} holds a run that has not ended.",
             "Give --resume to go on with it, or --force to begin anew.",
@@ -57,6 +59,14 @@ def prepare_folder(
     folder.mkdir(parents=True)
     file.write_text(json.dumps(dict(options), ensure_ascii=False) + "\n", encoding="utf-8")
     return None
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint in a folder; None where there is none."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    last = get_last_checkpoint(str(folder))
+    return None if last is None else Path(last)
 
 
 def refuse_other_options(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -77,6 +87,17 @@ def refuse_other_options(before: Mapping[str, Any], now: Mapping[str, Any], fold
             f"The run in {folder} had other options: {told}.",
             "Give the same ones, or --force without --resume to begin anew.",
         )
+
+
+@contextmanager
+def nothing_left_behind(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that failed before its first checkpoint."""
+    try:
+        yield
+    except BaseException:
+        if is_first() and last_checkpoint(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager

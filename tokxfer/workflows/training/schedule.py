@@ -107,6 +107,7 @@ class Schedule:
             dataloader_pin_memory=device.type == "cuda",
             bf16=device.type == "cuda",
             average_tokens_across_devices=False,
+            ddp_find_unused_parameters=False,  # the head is read outside of the forward pass
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one device: no DataParallel
         return arguments
