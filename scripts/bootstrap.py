@@ -73,6 +73,7 @@ JOBS = {
             "python scripts/train_reference_models.py english-large-vocabulary",
             "python scripts/bench/byte_speed.py --readme README.md --page docs/benchmarks.md"
             " --trained models/english-bytebpe build/models/english-large-vocabulary",
+            "python scripts/bench/alignment.py --page docs/benchmarks.md",
             "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",
         ),
     ),
