@@ -8,8 +8,8 @@ With p the teacher's distribution and q the student's, both softmaxes of logits 
     skew-kl          KL(p ‖ α p + (1−α) q)
     skew-reverse-kl  KL(q ‖ (1−α) p + α q)
 
-Sources: Agarwal et al., 2306.13649 (the third); Ko et al., 2402.03898 (the skew ones). No factor of the
-squared temperature is put on.
+Sources: Agarwal et al., 2306.13649 (the third); Ko et al., 2402.03898 (the skew ones). No factor of
+the squared temperature is put on.
 """
 
 from __future__ import annotations
