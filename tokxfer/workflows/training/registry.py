@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from tokxfer.errors import UsageError
 from tokxfer.workflows.training.objective import Objective
+from tokxfer.workflows.training.objectives.alm import ALM
 from tokxfer.workflows.training.objectives.sft import SFT
 
 REGISTRY: dict[str, Callable[[], Objective]] = {
+    "alm": ALM,
+    "alm+sft": lambda: ALM(sft=True),
+    "alm+hidden": lambda: ALM(hidden=True),
     "sft": SFT,
 }
 

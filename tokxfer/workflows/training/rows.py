@@ -154,11 +154,17 @@ class Collator:
 
 
 def tensors(batch: AlignedBatch) -> dict[str, Any]:
-    """An aligned batch as tensors by name."""
+    """An aligned batch as tensors by name; whole numbers are all of one type."""
     names = ("ids", "document", "chunk", "trained", "final")
     sides = {
-        side: {name: torch.from_numpy(getattr(getattr(batch, side), name)) for name in names}
+        side: {name: tensor(getattr(getattr(batch, side), name)) for name in names}
         for side in ("teacher", "student")
     }
-    shared = {name: torch.from_numpy(getattr(batch, name)) for name in ("counts", "sizes", "last")}
+    shared = {name: tensor(getattr(batch, name)) for name in ("counts", "sizes", "last")}
     return sides | shared | {"texts": batch.texts}
+
+
+def tensor(values: np.ndarray) -> torch.Tensor:
+    """An array as a tensor."""
+    found = torch.from_numpy(values)
+    return found if found.dtype == torch.bool else found.long()

@@ -100,7 +100,8 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         loss = torch.stack([weights[term] * share for term, share in shares.items()]).sum()
         if self.accelerator.sync_gradients:
             self._end_step()
-        return loss * self.args.world_size  # gradients are averaged over processes
+        scaled: torch.Tensor = loss * self.args.world_size  # gradients are averaged over processes
+        return scaled
 
     def _measure(self, student: Body, shares: Mapping[str, torch.Tensor]) -> None:
         """Add up each loss's gradient at the student's last layer."""
