@@ -53,10 +53,10 @@ Examples:
 @click.option("--clip", default=1.0, show_default=True, help="Norm that gradients are cut to.")
 @click.option(
     "--balance",
-    type=click.Choice(["gradmag", "gradnorm", "fixed"]),
-    default="gradmag",
+    type=click.Choice(["auto", "gradmag", "gradnorm", "fixed"]),
+    default="auto",
     show_default=True,
-    help="How several losses are weighed.",
+    help="How several losses are weighed; auto leaves it to the objective.",
 )
 @click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
 @click.option("--new-rows-only", is_flag=True, help="Train the rows that a transplant made alone.")

@@ -19,6 +19,7 @@ from tokxfer.checkpoints import (
     load_tokenizer,
     pick_device,
     pick_dtype,
+    read_stop_ids,
 )
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.vocabulary import ByteVocabulary
@@ -27,7 +28,8 @@ from tokxfer.workflows.manifest import file_hashes
 from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
-from tokxfer.workflows.training.loop import Member, train
+from tokxfer.workflows.training.loop import train
+from tokxfer.workflows.training.member import Member
 from tokxfer.workflows.training.newrows import new_ids
 from tokxfer.workflows.training.objective import Objective
 from tokxfer.workflows.training.processes import count, first_alone, is_first, own_device
@@ -57,7 +59,7 @@ def distill(
     schedule: Schedule | None = None,
     limit: int | None = None,
     packing: bool = True,
-    balance: str = "gradmag",
+    balance: str = "auto",
     lora: int | None = None,
     new_rows_only: bool = False,
     device: str = "auto",
@@ -86,7 +88,8 @@ def distill(
         limit: Read so many examples of each file of data only.
         packing: Whether several documents may share a row, each unseen by the others; where a
             model's attention does not allow that, they do not.
-        balance: How several losses are weighed: "gradmag", "gradnorm" or "fixed".
+        balance: How several losses are weighed: "gradmag", "gradnorm", "fixed", or "auto", the
+            objective's own way.
         lora: Rank of adapters that are trained instead of the weights, and merged at the end.
         new_rows_only: Train the rows that a transplant made, and nothing else.
         device: "auto", "cpu", "cuda:0" or "mps".
@@ -208,6 +211,7 @@ def member(
         ),
         vocabulary=ByteVocabulary.from_file(folder.path),
         tokenizer=load_tokenizer(folder.path, trust_remote_code=trust_remote_code),
+        stops=tuple(read_stop_ids(folder.path)),
     )
 
 

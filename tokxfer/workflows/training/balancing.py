@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tokxfer.distillation.balance import Balance, Fixed, GradMag, GradNorm
 from tokxfer.errors import UsageError
+from tokxfer.workflows.training.objective import Objective
 
-BALANCES = ("gradmag", "gradnorm", "fixed")
+BALANCES = ("auto", "gradmag", "gradnorm", "fixed")
 
 
-def build_balance(name: str, terms: Sequence[str]) -> Balance:
-    """A balance of some losses; a single one needs none.
+def build_balance(name: str, objective: Objective) -> Balance:
+    """A balance of an objective's losses; a single one needs none.
+
+    Args:
+        name: "auto" takes the objective's own weights, and GradMag where it has none.
+        objective: Whose losses.
 
     Raises:
         UsageError: There is no such balance.
     """
     if name not in BALANCES:
         raise UsageError(f"There is no balance {name!r}.", f"Take one of {', '.join(BALANCES)}.")
-    if len(terms) == 1 or name == "fixed":
-        return Fixed(dict.fromkeys(terms, 1.0))
-    return GradMag(terms) if name == "gradmag" else GradNorm(terms)
+    own, terms = objective.weights(), objective.terms
+    if len(terms) == 1 or name == "fixed" or (name == "auto" and own is not None):
+        return Fixed(own or dict.fromkeys(terms, 1.0))
+    return GradNorm(terms) if name == "gradnorm" else GradMag(terms)

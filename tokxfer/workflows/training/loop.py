@@ -11,7 +11,6 @@ from typing import Any
 from tokxfer.alignment.pairing import Aligner
 from tokxfer.checkpoints import longest_window, quiet_transformers
 from tokxfer.errors import UsageError
-from tokxfer.vocabulary import ByteVocabulary
 from tokxfer.workflows.evaluate import evaluate_model
 from tokxfer.workflows.training.account import Judged
 from tokxfer.workflows.training.balancing import build_balance
@@ -19,33 +18,11 @@ from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.callbacks import Bar, curve
 from tokxfer.workflows.training.examples import Chat, Example
 from tokxfer.workflows.training.gap import likelihood_gap
+from tokxfer.workflows.training.member import Member
 from tokxfer.workflows.training.newrows import train_new_rows
 from tokxfer.workflows.training.objective import Objective
 from tokxfer.workflows.training.rows import Collator, Lengths, rows_of
 from tokxfer.workflows.training.schedule import Schedule
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """A loaded model that teaches or learns.
-
-    Attributes:
-        name: What it is called.
-        model: The transformers causal language model.
-        vocabulary: Its tokens as bytes.
-        tokenizer: The transformers tokenizer, for its chat template; None without one.
-    """
-
-    name: str
-    model: Any
-    vocabulary: ByteVocabulary
-    tokenizer: Any = None
-
-    @property
-    def pad(self) -> int:
-        """An id to stand where there is none."""
-        roles = self.vocabulary.roles
-        return roles.get("pad", roles.get("eos", 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +60,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     packing: bool = True,
-    balance: str = "gradmag",
+    balance: str = "auto",
     lora: int | None = None,
     only: Mapping[str, list[int]] | None = None,
     report_to: str = "none",
@@ -152,7 +129,7 @@ def train(
         callbacks=[Bar(progress), *stopping(schedule)],
         objective=objective,
         teacher=bodies[0] if objective.taught else None,
-        balance=build_balance(balance, objective.terms),
+        balance=build_balance(balance, objective),
         judge=lambda model: {"bits_per_byte": judge(model).evaluation.bits_per_byte},
     )
     trainer.remove_callback(PrinterCallback)  # it prints on stdout

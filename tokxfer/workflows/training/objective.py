@@ -81,8 +81,17 @@ class Objective(ABC):
         """What it trains beside the student, such as a projector."""
         return []
 
-    def after(self, losses: Mapping[str, float]) -> None:  # noqa: B027 - most have no state
-        """Hear of a whole step's mean losses."""
+    def weights(self) -> dict[str, float] | None:
+        """Its own weights of its losses; None where they are to be balanced."""
+        return None
+
+    def after(self, losses: Mapping[str, float], progress: float) -> None:  # noqa: B027
+        """Hear of a whole step.
+
+        Args:
+            losses: Its mean losses.
+            progress: Share of all steps that are done.
+        """
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to know."""

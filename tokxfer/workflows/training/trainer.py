@@ -130,7 +130,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
                 parts = [self._add(part) for part in self._gradients.get(term, [])]
                 norms[term] = math.sqrt(sum(float(part.square().sum()) for part in parts))
             self.balance.update(norms, losses)
-        self.objective.after(losses)
+        self.objective.after(losses, (self.state.global_step + 1) / self.state.max_steps)
         for term, loss in losses.items():
             self._logged.setdefault(term, []).append(loss)
         self._sums, self._gradients = {}, {}
