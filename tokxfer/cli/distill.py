@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tokxfer.cli import options
+from tokxfer.cli import options, training
 from tokxfer.cli.output import note, print_json, print_table
 
 
@@ -16,7 +16,6 @@ Examples:
   tokxfer distill models/english-bytebpe models/english-spbpe out --data models/held_out.jsonl
   tokxfer distill teacher student out --data texts/ --objective alm+sft --steps 1000
   tokxfer distill teacher student out --data texts/ --steps 1000 --resume
-  accelerate launch -m tokxfer distill teacher student out --data texts/
 """
 )
 @click.argument("teacher")
@@ -30,23 +29,8 @@ Examples:
     help="What to train on: plain text, JSON lines with `text` or chat `messages`, folders of "
     "these; may be repeated.",
 )
-@click.option(
-    "--eval-text",
-    multiple=True,
-    metavar="FILE",
-    help="Text to judge by; may be repeated.  [default: the last 5% of the texts, set apart]",
-)
 @click.option("--limit", type=click.IntRange(min=1), help="Read so many examples of each file.")
-@click.option(
-    "--objective", default="alm", show_default=True, help="The loss: see docs/objectives.md."
-)
-@click.option("--steps", default=300, show_default=True, help="Updates of the weights.")
-@click.option(
-    "--lr", "rate", type=float, help="Learning rate.  [default: 0.1 over the student's width]"
-)
-@click.option("--batch-size", default=8, show_default=True, help="Rows of a micro-batch.")
-@click.option("--accumulate", default=1, show_default=True, help="Micro-batches of a step.")
-@click.option("--max-length", default=512, show_default=True, help="The student's tokens a row.")
+@training.SHARED
 @click.option("--packing/--no-packing", default=True, help="Several documents a row, or one.")
 @click.option("--warmup", default=0.1, show_default=True, help="Share of steps in which lr rises.")
 @click.option("--weight-decay", default=0.0, show_default=True, help="Of AdamW.")
@@ -58,13 +42,9 @@ Examples:
     show_default=True,
     help="How several losses are weighed; auto leaves it to the objective.",
 )
-@click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
-@click.option("--new-rows-only", is_flag=True, help="Train the rows that a transplant made alone.")
-@click.option("--save-every", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--judge-every", default=0, show_default=True, help="Steps between evaluations.")
 @click.option("--patience", type=int, help="Stop after so many evaluations without a better one.")
 @click.option("--report-to", default="none", show_default=True, help="tensorboard, wandb, …")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of OUT.")
 @click.option("--student-revision", help="Git revision of a student's hub name.")
 @options.shared(
     options.device,
@@ -83,19 +63,15 @@ def command(
     """Train STUDENT on what TEACHER says of text, and write it to OUT.
 
     The two may have different tokenizers: what they say is compared where tokens of both end at
-    the same byte. Checkpoints lie beside OUT until it is written.
+    the same byte. Checkpoints lie beside OUT until it is written. On several devices start it with
+    'accelerate launch -m tokxfer distill …'.
     """
     from tokxfer.workflows.distill import distill
     from tokxfer.workflows.training.processes import is_first
-    from tokxfer.workflows.training.schedule import Schedule
 
-    names = (
-        "steps", "rate", "batch_size", "accumulate", "max_length", "warmup", "weight_decay",
-        "clip", "save_every", "judge_every", "patience", "seed",
-    )  # fmt: skip
-    schedule = Schedule(**{name: settings.pop(name) for name in names})
+    schedule, others = training.schedule_of(settings)
     report = distill(
-        teacher, student, out, schedule=schedule, progress=not quiet and is_first(), **settings
+        teacher, student, out, schedule=schedule, progress=not quiet and is_first(), **others
     ).to_dict()
     if not is_first():
         return
@@ -110,8 +86,7 @@ def command(
 def print_summary(report: dict[str, Any]) -> None:
     """What the training gained."""
     print_table(
-        f"{report['options']['student']}, distilled from {report['options']['teacher']} by "
-        f"{report['objective']}",
+        f"Distilled by {report['objective']}",
         ["", "bits/byte", "±", "gap to the teacher, bits/byte"],
         [
             (name, report[key]["bits_per_byte"], report[key]["stderr"], report[key]["gap"])

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokxfer.cli import methods, options
+from tokxfer.cli import methods, options, training
+from tokxfer.cli.distill import print_summary as print_training
 from tokxfer.cli.output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from tokxfer.workflows.planning import Plan
+
+TRAINING = (
+    "eval_text", "objective", "steps", "rate", "batch_size", "accumulate", "max_length", "lora",
+    "new_rows_only", "save_every", "resume",
+)  # fmt: skip
 
 
 @click.command(
@@ -17,6 +26,7 @@ Examples:
   tokxfer transplant models/english-spbpe models/english-bytebpe out -m subword --force
   tokxfer transplant models/english-spbpe models/english-bytebpe out -k 16 --dry-run
   tokxfer transplant models/english-spbpe models/english-bytebpe out --keep-digits --force
+  tokxfer transplant models/english-spbpe models/english-bytebpe out --distill texts.jsonl
 """
 )
 @click.argument("base")
@@ -30,6 +40,15 @@ Examples:
 @options.train_text
 @options.keep_digits
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
+@click.option(
+    "--distill",
+    "data",
+    multiple=True,
+    metavar="PATH",
+    help="Train the result on text, taught by BASE: the options from here to --resume are those "
+    "of 'tokxfer distill'; may be repeated.",
+)
+@training.SHARED
 @click.option("--max-shard-size", default="5GB", show_default=True, help="Largest weight file.")
 @options.donor_revision
 @options.shared(
@@ -65,6 +84,8 @@ def command(
     from tokxfer.workflows.planning import plan_transplant
     from tokxfer.workflows.transplant import carry_out
 
+    told = {name: settings.pop(name) for name in TRAINING}
+    data = settings.pop("data")
     plan = plan_transplant(base, donor, out, **settings)
     if dry_run:
         if as_json:
@@ -72,15 +93,37 @@ def command(
         else:
             print_plan(plan.to_dict())
         return
-    report = carry_out(plan, progress=not quiet).to_dict()
+    if data:
+        report = train(plan, data, told, quiet)
+        if report is None:
+            return
+    else:
+        report = carry_out(plan, progress=not quiet).to_dict()
     if as_json:
         print_json(report)
     else:
-        print_summary(report)
+        if "rows" in report:
+            print_summary(report)
+        if "distillation" in report:
+            click.echo()
+            print_training(report["distillation"])
     for warning in report["warnings"]:
         note(f"Warning: {warning}", quiet=quiet)
-    if verbose:
+    if verbose and "checks" in report:
         print_details(report)
+
+
+def train(
+    plan: Plan, data: tuple[str, ...], told: dict[str, Any], quiet: bool
+) -> dict[str, Any] | None:
+    """Transplant and train; the account, None in all processes but the first."""
+    from tokxfer.workflows.adapt import adapt
+    from tokxfer.workflows.training.processes import is_first
+
+    schedule, others = training.schedule_of({**told, "seed": plan.seed})
+    progress = not quiet and is_first()
+    report = adapt(plan, data=data, schedule=schedule, progress=progress, **others)
+    return report.to_dict() if is_first() else None
 
 
 def print_plan(plan: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from tokxfer.errors import TokxferError, UsageError
 from tokxfer.vocabulary import ByteVocabulary
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.manifest import file_hashes
+from tokxfer.workflows.planning import public_name
 from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
@@ -71,6 +72,8 @@ def distill(
     student_revision: str | None = None,
     trust_remote_code: bool = False,
     offline: bool = False,
+    names: tuple[str, str] | None = None,
+    parents: Sequence[str] | None = None,
     progress: bool = False,
 ) -> DistillReport:
     """Train a student on what a teacher says of text; their tokenizers may differ.
@@ -101,6 +104,8 @@ def distill(
         student_revision: Of the student.
         trust_remote_code: Whether Python code that comes with a model may run.
         offline: Never ask the hub.
+        names: What the account calls teacher and student; None for their own names.
+        parents: Models that the card names as those it comes from; None for the student alone.
         progress: Show bars on stderr.
 
     Returns:
@@ -174,6 +179,7 @@ def distill(
             checkpoint=checkpoint, packing=packing, balance=balance, lora=lora, only=only,
             report_to=report_to, progress=progress,
         )  # fmt: skip
+    called = names or tuple(public_name(folder.name, folder.path) for folder in folders)
     report = DistillReport(
         teacher=trained.teacher,
         before=trained.before,
@@ -194,7 +200,8 @@ def distill(
     ) as partial:
         warnings = write_student(
             trained.model, folders[1], partial, report,
-            teacher=(folders[0].name, folders[0].path), inputs=inputs_of(folders, files),
+            names=called, parents=parents or called[1:], teacher=folders[0].path,
+            inputs=inputs_of(folders, files),
         )  # fmt: skip
     shutil.rmtree(checkpoints)
     return replace(report, warnings=tuple(warnings))

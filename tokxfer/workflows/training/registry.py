@@ -11,7 +11,7 @@ from tokxfer.workflows.training.objectives.alm import ALM
 from tokxfer.workflows.training.objectives.bytekl import ByteKL
 from tokxfer.workflows.training.objectives.gold import GOLD
 from tokxfer.workflows.training.objectives.mined import MinED
-from tokxfer.workflows.training.objectives.same import KINDS, Same
+from tokxfer.workflows.training.objectives.same import KINDS, SameVocabulary
 from tokxfer.workflows.training.objectives.sft import SFT
 from tokxfer.workflows.training.objectives.uld import ULD
 
@@ -24,7 +24,7 @@ REGISTRY: dict[str, Callable[[], Objective]] = {
     "uld": ULD,
     "mined": MinED,
     "gold": GOLD,
-    **{kind: partial(Same, kind) for kind in KINDS},
+    **{kind: partial(SameVocabulary, kind) for kind in KINDS},
 }
 
 

@@ -21,7 +21,7 @@ KINDS = (*DIVERGENCES, "taid", "sinkd")
 
 
 @dataclass(eq=False)
-class Same(Objective):
+class SameVocabulary(Objective):
     """A divergence of the teacher's and the student's next tokens.
 
     Args:
