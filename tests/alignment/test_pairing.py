@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from tests.families import FAMILIES, TEXT
 from tokxfer.alignment.chunks import NONE
-from tokxfer.alignment.pairing import Aligner, Pair, Side, characters_at
+from tokxfer.alignment.pairing import Aligner
+from tokxfer.alignment.places import characters_at
+from tokxfer.alignment.sides import Pair, Side
 from tokxfer.vocabulary import ByteVocabulary
 
 VOCABULARIES = {name: ByteVocabulary.from_tokenizer(make()) for name, make in FAMILIES.items()}

@@ -62,7 +62,7 @@ def test_offsets_say_the_same(family: str) -> None:
     placer = PLACERS[family]
     for text in LINES:
         places = placer.place([text])
-        found = placer._by_offsets(text, placer.encode([text])[0])
+        found = placer.by_offsets(text, placer.encode([text])[0])
         if places.told[0]:
             known = found > 0
             assert np.array_equal(found[known], places.ends[known])

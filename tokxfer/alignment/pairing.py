@@ -3,59 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from tokxfer.alignment.chats import align_chat
 from tokxfer.alignment.chunks import NONE, chunks_of
-from tokxfer.alignment.places import Placer, Places
-from tokxfer.shapes import Bool, Int
+from tokxfer.alignment.places import Placer, Places, characters_at
+from tokxfer.alignment.sides import Pair, RenderedChat, Side
+from tokxfer.shapes import Int
 from tokxfer.vocabulary import ByteVocabulary
 
+__all__ = ["Aligner", "Pair", "Side"]
+
 BEGIN, END = ("bos", "cls"), ("eos", "sep")  # what begins and ends a text, by preference
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """A text as one of two models reads it.
-
-    Attributes:
-        ids: [tokens] ids, special tokens at its ends included.
-        chunk: [tokens] chunk of each token, −1 in none.
-        trained: [tokens] whether the token is a target; never the first one.
-        begin: The id with which the model's texts begin; None without one.
-    """
-
-    ids: Int[np.ndarray, " tokens"]
-    chunk: Int[np.ndarray, " tokens"]
-    trained: Bool[np.ndarray, " tokens"]
-    begin: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A text, or a window of one, as teacher and student read it.
-
-    Attributes:
-        teacher: The teacher's side.
-        student: The student's side.
-        sizes: [chunks] bytes of text in each chunk; 0 for a special token that both have.
-        last: [chunks] code point of the character that ends where the chunk ends; −1 where none
-            does, or the chunk is a special token.
-        text: The text in UTF-8; of a chat, what all of its chunks stand for.
-        begins: Whether the text begins here.
-        number: Which of the texts that were given it is, or is of.
-    """
-
-    teacher: Side
-    student: Side
-    sizes: Int[np.ndarray, " chunks"]
-    last: Int[np.ndarray, " chunks"]
-    text: bytes
-    begins: bool
-    number: int
 
 
 class Aligner:
@@ -126,6 +88,28 @@ class Aligner:
             )
         ]
 
+    def align_chats(self, chats: Sequence[RenderedChat]) -> list[Pair]:
+        """Read chats with both tokenizers, each as its own template writes them.
+
+        What messages say is aligned message by message; what templates write around it is in no
+        chunk. Special tokens that a template writes are ids; a message that spells one is text. A
+        token that reaches over the border of a message ends no chunk: a side's chunk that began
+        there would hold more text than the other's. The special token behind a message that is
+        trained ends a turn, and is a chunk of no bytes, whatever each side calls it. Targets are
+        the tokens of such messages, up to that special token.
+
+        Args:
+            chats: What is to be read.
+
+        Returns:
+            A pair for each chat, its text what all of its chunks stand for. No special token is
+            added to what templates write.
+        """
+        return [
+            align_chat(self.teacher, self.student, chat, number)
+            for number, chat in enumerate(chats)
+        ]
+
     def _ends(self) -> tuple[list[int | None], list[int | None]]:
         """The ids with which each side's texts begin and end, teacher's first."""
         vocabularies = (self.teacher.vocabulary, self.student.vocabulary)
@@ -171,15 +155,3 @@ def sided(
         Side(ids[low:high], found[low:high], trained[low:high], begin)
         for low, high in pairwise(bounds)
     ]
-
-
-def characters_at(text: str, size: int) -> Int[np.ndarray, " places"]:
-    """The code point of the character that ends at each byte [size + 1] of a text; −1 for none."""
-    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    found = np.full(size + 1, -1, dtype=np.int64)
-    if len(points) == size:
-        found[1:] = points
-    else:
-        widths = 1 + (points > 0x7F).astype(np.int64) + (points > 0x7FF) + (points > 0xFFFF)
-        found[np.cumsum(widths)] = points
-    return found

@@ -8,7 +8,6 @@ bytes do not show where they end have no end of their own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from tokxfer.alignment.hidden import tokenizer_of_text
 from tokxfer.shapes import Bool, Int
 from tokxfer.vocabulary import ByteVocabulary, Kind
-
-NEVER = "\U0010ffff"  # a character that is none: text does not hold it
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +104,7 @@ class Placer:
         ends = sums[1:] + np.repeat(base, count)
         ends[sizes == 0] = 0
         for at in np.flatnonzero(~told).tolist():
-            found = self._by_offsets(texts[at], encoded[at])
+            found = self.by_offsets(texts[at], encoded[at])
             ends[first[at] : first[at + 1]] = found + np.sign(found) * starts[at]
         begin = np.repeat(starts[:-1], count)
         for at in np.flatnonzero((np.abs(ends) <= begin) & (sizes > 0))[::-1].tolist():
@@ -115,7 +113,7 @@ class Placer:
             ends[at] = 0 if behind else -abs(ends[at + 1])
         return Places(ids, ends, first, told)
 
-    def _by_offsets(self, text: str, encoding: Any) -> Int[np.ndarray, " tokens"]:
+    def by_offsets(self, text: str, encoding: Any) -> Int[np.ndarray, " tokens"]:
         """Where the tokens of one text end, from the tokenizer's offsets."""
         if not self.vocabulary.normalizes:  # fast encodings have no offsets
             encoding = self.with_offsets(text)
@@ -155,33 +153,8 @@ class Placer:
 
     @cached_property
     def _plain(self) -> Any:
-        """The tokenizer to which all is text, without a post-processor, which may move offsets."""
-        from tokenizers import Tokenizer
-
-        text = self.vocabulary.tokenizer.to_str()
-        if self.vocabulary.spelling.model == "Unigram":
-            text = without_specials(text)
-        plain = Tokenizer.from_str(text)
-        plain.post_processor = None
-        plain.encode_special_tokens = True
-        return plain
-
-
-def without_specials(text: str) -> str:
-    """The content of a Unigram tokenizer with its special tokens renamed, so that no text has them.
-
-    To the model they are pieces like others, with or without the tokenizer's own search for them.
-    The unknown token it knows by number. There is no post-processor left.
-    """
-    content = json.loads(text)
-    pieces = content["model"]["vocab"]
-    content["post_processor"] = None
-    for entry in content["added_tokens"]:
-        if entry["special"]:
-            entry["content"] = f"{NEVER}{entry['content']}"
-            if entry["id"] < len(pieces):  # otherwise it is none of the model's
-                pieces[entry["id"]][0] = entry["content"]
-    return json.dumps(content)
+        """The tokenizer to which special tokens are text."""
+        return tokenizer_of_text(self.vocabulary)
 
 
 def spelled_behind(spelled: bytes, data: bytes) -> int | None:
@@ -222,3 +195,15 @@ def byte_places(text: str) -> Int[np.ndarray, " characters"]:
     points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     sizes = 1 + (points > 0x7F) + (points > 0x7FF) + (points > 0xFFFF)
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+
+
+def characters_at(text: str, size: int) -> Int[np.ndarray, " places"]:
+    """The code point of the character that ends at each byte [size + 1] of a text; −1 for none."""
+    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    found = np.full(size + 1, -1, dtype=np.int64)
+    if len(points) == size:
+        found[1:] = points
+    else:
+        widths = 1 + (points > 0x7F).astype(np.int64) + (points > 0x7FF) + (points > 0xFFFF)
+        found[np.cumsum(widths)] = points
+    return found

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tokxfer.alignment.chunks import NONE
-from tokxfer.alignment.pairing import Aligner, Pair, Side
+from tokxfer.alignment.pairing import Aligner
 from tokxfer.alignment.places import Placer
+from tokxfer.alignment.sides import Pair, Side
 from tokxfer.vocabulary import Kind
 
 LONGEST = 16  # sizes above are counted together

@@ -8,7 +8,7 @@ import numpy as np
 
 from tokxfer.alignment.batches import AlignedBatch, SideBatch, Text
 from tokxfer.alignment.chunks import NONE
-from tokxfer.alignment.pairing import Pair, Side
+from tokxfer.alignment.sides import Pair, Side
 from tokxfer.shapes import Bool, Int
 
 
