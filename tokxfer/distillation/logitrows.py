@@ -26,7 +26,7 @@ RowLoss = Callable[..., Tensor]
 # Numbers of a block's logits, both sides together. A loss holds some ten tensors of this size.
 NUMBERS = {"cpu": 2**24}
 ELSEWHERE = 2**27
-STRETCH = 2**13  # rows of the head whose gradient is computed at once
+STRETCH = 2**14  # rows of the head whose gradient is computed at once, in half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +203,9 @@ def _collect(
     slope = slope.to(narrow)
     if hidden is not None:
         hidden[block] = product(slope, rows.head.weight.to(narrow).T, wide)
-    if weight is not None:
+    if weight is not None and narrow == weight.dtype:
+        weight.addmm_(slope.T, rows.hidden)
+    elif weight is not None:
         for start in range(0, len(weight), STRETCH):
             columns = slice(start, start + STRETCH)
-            weight[columns] += product(rows.hidden.T, slope[:, columns].T, wide).T
+            weight[columns] += product(slope[:, columns].T, rows.hidden.T, wide)
