@@ -12,6 +12,7 @@ import torch
 from tests.bytelevel.enumeration import covers
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM, Score, asking
+from tokxfer.bytelevel.law import IMPOSSIBLE
 from tokxfer.errors import UsageError
 
 TEXTS = ["It's a dog", "", "a", "the fox. " * 4, "the dog's 12", "naïve"]
@@ -110,7 +111,13 @@ def test_a_model_that_is_read_in_rows_has_the_same_gradients(lm: ByteLM) -> None
 
 
 def by_covers(lm: ByteLM, data: bytes) -> torch.Tensor:
-    """Log-probability of each byte [bytes], from sums over all token sequences, one by one.
+    """Log-probability of each byte [bytes], by `laws_by_covers`."""
+    laws = laws_by_covers(lm, data)
+    return laws[torch.arange(len(data)), torch.tensor(list(data))]
+
+
+def laws_by_covers(lm: ByteLM, data: bytes) -> torch.Tensor:
+    """The law before each byte [bytes, 257], from sums over all token sequences, one by one.
 
     Every sequence that covers a beginning is enumerated, followed by the tokenizer's rule, and its
     probability is the product of the model's answers to plain rows, without trees or masks.
@@ -131,8 +138,8 @@ def by_covers(lm: ByteLM, data: bytes) -> torch.Tensor:
             state = None if state is None or token in lm.stops else rule.follow(state, token)
         return state
 
-    nats = []
-    for place, byte in enumerate(data):
+    laws = []
+    for place in range(len(data)):
         joint = [torch.zeros((), dtype=torch.float64)] * 257
         for row in map(tuple, covers(lm.vocabulary, data[:place]) if place else [[]]):
             state = state_of(row)
@@ -151,8 +158,11 @@ def by_covers(lm: ByteLM, data: bytes) -> torch.Tensor:
                     joint[first] = joint[first] + weight * shares(row)[token]
             if rule.ends(state):
                 joint[256] = joint[256] + weight * shares(row)[lm.stops].sum()
-        nats.append((joint[byte] / torch.stack(joint).sum()).log())
-    return torch.stack(nats)
+        law = torch.stack(joint)
+        some = law > 0
+        nats = (torch.where(some, law, 1.0) / law.sum()).log()
+        laws.append(nats.masked_fill(~some, IMPOSSIBLE))
+    return torch.stack(laws)
 
 
 def test_gradients_are_those_of_a_sum_over_all_covers(lm: ByteLM) -> None:

@@ -106,15 +106,8 @@ class ByteModel:
 
     def _encoded(self, text: str) -> bytes:
         """What the tokens of a text spell; what names a special token in it is text."""
-        tokenizer = self.vocabulary.tokenizer
-        before, tokenizer.encode_special_tokens = tokenizer.encode_special_tokens, True
-        try:
-            found = tokenizer.encode(text, add_special_tokens=False)
-        finally:
-            tokenizer.encode_special_tokens = before
         parts = []
-        for token, (start, end) in zip(found.ids, found.offsets, strict=True):
-            spelled, name = self.canonical.tokens[token], self.vocabulary.names[token]
+        for spelled, (start, end), name in self.pieces(text):
             if not spelled and text[start:end] != name:
                 raise UsageError(
                     f"The text holds what the tokenizer spells {name!r}: "
@@ -123,6 +116,23 @@ class ByteModel:
                 )
             parts.append(spelled or name.encode())
         return b"".join(parts)
+
+    def pieces(self, text: str) -> list[tuple[bytes, tuple[int, int], str]]:
+        """The tokens of a text, all of which is text: bytes (none for unknown), place, name.
+
+        Places are characters of the text as it was before the tokenizer changed it.
+        """
+        tokenizer = self.vocabulary.tokenizer
+        before, tokenizer.encode_special_tokens = tokenizer.encode_special_tokens, True
+        try:
+            found = tokenizer.encode(text, add_special_tokens=False)
+        finally:
+            tokenizer.encode_special_tokens = before
+        tokens, names = self.canonical.tokens, self.vocabulary.names
+        return [
+            (tokens[token], place, names[token])
+            for token, place in zip(found.ids, found.offsets, strict=True)
+        ]
 
     @cached_property
     def prefixed(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from tokxfer.bytelevel.asking import together
+from tokxfer.bytelevel import asking
 from tokxfer.bytelevel.context import Beginning
 from tokxfer.bytelevel.core import ByteModel
 from tokxfer.bytelevel.law import STOP
@@ -15,6 +16,10 @@ from tokxfer.bytelevel.mass import ByteMasses, byte_masses
 from tokxfer.bytelevel.scores import Score
 from tokxfer.bytelevel.tree import CoverTree
 from tokxfer.errors import UsageError
+from tokxfer.shapes import Float, Int
+
+# Nodes of one pass. Every node's attention goes over all of its pass, which a CPU feels.
+NODES = {"cpu": 512}
 
 
 def score_with_gradients(
@@ -25,12 +30,61 @@ def score_with_gradients(
     laws: bool = False,
     window: int | None = None,
 ) -> list[Score]:
-    """Scores of texts behind one context, their trees side by side in one forward pass.
+    """Scores of texts behind one context, their trees side by side in few forward passes.
 
-    A pass takes up to 2,048 nodes, about one a byte, or one text of more. Where there are several
-    passes, each is done once more when gradients are asked for: then its answers [nodes, ids] and
-    whatever the model keeps are there for that pass alone, so that memory does not grow with the
-    number of texts but by their laws.
+    Raises:
+        UsageError: A text is longer than the window, or nothing stands before it.
+    """
+    covers = covers_of(lm, data, context, window)
+    found = []
+    for cover, (mass, nats) in zip(covers, answered(lm, covers, context), strict=True):
+        text = torch.tensor(list(cover.text), dtype=torch.long)
+        score = Score(
+            data=cover.text,
+            nats=nats[torch.arange(len(text)), text],
+            stop=float(nats[-1, STOP].detach()),
+            law=lm.law,
+            mass=float(mass.detach()),
+            laws=nats if laws else None,
+            asked=len(cover),
+        )
+        found.append(score)
+    return found
+
+
+def laws_with_gradients(
+    lm: ByteModel,
+    data: Sequence[bytes],
+    context: list[int],
+    places: Sequence[Int[np.ndarray, " some"]] | None = None,
+    *,
+    window: int | None = None,
+) -> list[Float[torch.Tensor, "places outcomes"]]:
+    """The laws [places, 257] at some places of each text, or at all of them.
+
+    Only nodes that these rest on are asked: where places are few, little more than the texts'
+    tokens.
+
+    Args:
+        lm: The model.
+        data: Texts by their bytes.
+        context: What stands before each.
+        places: How many bytes stand before each law, ascending; behind the last one is a law, too.
+        window: Tokens at most of context and text; None takes the model's length.
+
+    Raises:
+        UsageError: A text is longer than the window, or nothing stands before it.
+    """
+    covers = covers_of(lm, data, context, window)
+    if places is not None:
+        covers = [cover.at(some) for cover, some in zip(covers, places, strict=True)]
+    return [laws for _, laws in answered(lm, covers, context)]
+
+
+def covers_of(
+    lm: ByteModel, data: Sequence[bytes], context: list[int], window: int | None
+) -> list[CoverTree]:
+    """The trees of texts, if each is read at once.
 
     Raises:
         UsageError: A text is longer than the window, or nothing stands before it.
@@ -44,23 +98,43 @@ def score_with_gradients(
     covers = [CoverTree.of(text, lm.frontier(begins=begins)) for text in data]
     for cover in covers:
         refuse_unless_whole(cover, len(context), lm.window(window), window is None)
-    groups = list(together([len(cover) for cover in covers]))
-    found: dict[int, Score] = {}
+    return covers
+
+
+def answered(
+    lm: ByteModel, covers: Sequence[CoverTree], context: Sequence[int]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Log-mass at the last place of each tree, and its laws [places, 257].
+
+    A pass takes up to 2,048 nodes, 512 on a CPU, about one a byte, or one text of more. Where there
+    are more than 2,048 together, each pass is done once more when gradients are asked for: then its
+    answers [nodes, ids] and whatever the model keeps are there for that pass alone, so that memory
+    does not grow with the number of texts but by their laws.
+    """
+    sizes = [len(cover) for cover in covers]
+    room = NODES.get(torch.device(getattr(lm.model, "device", "cpu")).type, asking.ROOM)
+    groups = list(passes(sizes, min(room, asking.ROOM)))
+    again = len(groups) > 1 and sum(sizes) > asking.ROOM and torch.is_grad_enabled()
+    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     for group in groups:
         told = lm, [covers[at] for at in group], context
-        parts = grown(*told) if len(groups) == 1 else checkpoint(grown, *told, use_reentrant=False)
-        for at, (mass, nats) in zip(group, parts, strict=True):
-            text = torch.tensor(list(data[at]), dtype=torch.long)
-            found[at] = Score(
-                data=data[at],
-                nats=nats[torch.arange(len(text)), text],
-                stop=float(nats[-1, STOP].detach()),
-                law=lm.law,
-                mass=float(mass.detach()),
-                laws=nats if laws else None,
-                asked=len(covers[at]),
-            )
-    return [found[at] for at in range(len(data))]
+        parts = checkpoint(grown, *told, use_reentrant=False) if again else grown(*told)
+        found |= dict(zip(group, parts, strict=True))
+    return [found[at] for at in range(len(covers))]
+
+
+def passes(sizes: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Texts, by number, that are read in one pass: trees of so many nodes together, or one."""
+    group: list[int] = []
+    taken = 0
+    for at, size in enumerate(sizes):
+        if group and taken + size > room:
+            yield group
+            group, taken = [], 0
+        group.append(at)
+        taken += size
+    if group:
+        yield group
 
 
 def grown(

@@ -10,26 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.checkpoint import checkpoint
 
-from tokxfer.bytelevel.frontier import Live
 from tokxfer.bytelevel.law import IMPOSSIBLE
+from tokxfer.bytelevel.nextbytes import Asked, shares_of
 from tokxfer.bytelevel.tokens import TokenShares
 from tokxfer.bytelevel.tree import CoverTree
-from tokxfer.shapes import Float
-
-CHUNK = 64  # nodes whose shares exist at once, in double precision
-BYTES = 256
+from tokxfer.shapes import Float, Int
 
 
 @dataclass(frozen=True, eq=False)
 class ByteMasses:
-    """Masses of every beginning of a text, one byte longer or stopped, in nats.
+    """Masses of beginnings of a text, one byte longer or stopped, in nats.
 
     Attributes:
-        beginnings: [bytes + 1] of the text's beginnings.
-        longer: [bytes + 1, 256] of each beginning with one more byte.
-        stopped: [bytes + 1] of each beginning as a whole text.
+        beginnings: [places] of the text's beginnings.
+        longer: [places, 256] of each beginning with one more byte.
+        stopped: [places] of each beginning as a whole text.
     """
 
     beginnings: Float[torch.Tensor, " places"]
@@ -51,74 +47,43 @@ class ByteMasses:
 def byte_masses(
     tree: CoverTree, tokens: TokenShares, logits: Float[torch.Tensor, "nodes ids"]
 ) -> ByteMasses:
-    """The masses of a text's beginnings.
+    """The masses of a text's beginnings, at the places of a tree.
 
     Args:
         tree: The text's tree.
         tokens: The vocabulary.
         logits: The model's answers at the nodes.
     """
-    device = logits.device
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    whole = logits.logsumexp(dim=1)
-    edges = logits[tree.parents[1:], tree.tokens[1:]] - whole[tree.parents[1:]]
+    device, asked = logits.device, Asked(tree, tokens)
+    shares = shares_of(logits, asked)
     comes_behind = torch.from_numpy(tree.ancestors()[:, 1:]).to(device, torch.float64)
-    never = edges.isneginf()
-    reached = comes_behind @ edges.masked_fill(never, 0.0).double()
+    never = shares.edges.isneginf()
+    reached = comes_behind @ shares.edges.masked_fill(never, 0.0)
     reached = reached.masked_fill(comes_behind @ never.double() > 0, -torch.inf)
-    ends = torch.tensor([tokens.rule.ends(node.state) for node in tree.nodes], device=device)
-    stops = logits[:, tokens.stops].double().logsumexp(dim=1) - whole
-    stopped = (reached + stops).masked_fill(~ends, -torch.inf)
-
-    numbers = {node: number for number, node in enumerate(tree.nodes)}
-    entries = [(numbers[e.node], place, e) for place, live in enumerate(tree.live) for e in live]
-    entries.sort(key=lambda entry: entry[0])
-    parts = []
-    for start in range(0, len(tree), CHUNK):
-        stop = min(start + CHUNK, len(tree))
-        here = [(number - start, live) for number, _, live in entries if start <= number < stop]
-        told = logits[start:stop], whole[start:stop]
-        parts.append(checkpoint(going_on, *told, tokens, tree, start, here, use_reentrant=False))
-    nodes = torch.tensor([number for number, _, _ in entries], device=device)
-    places = torch.tensor([place for _, place, _ in entries], device=device)
-    longer = torch.cat(parts) + reached[nodes][:, None]
-    offsets = torch.tensor([node.offset for node in tree.nodes], device=device)
-    passing = places > offsets[nodes]
-    covering = torch.cat([longer[passing].logsumexp(dim=1), reached])
-    count = len(tree.text) + 1
+    longer = shares.longer + reached[torch.from_numpy(asked.nodes).to(device)][:, None]
+    places = torch.from_numpy(asked.places).to(device)
+    passing = torch.from_numpy(tree.places[asked.places] > tree.offsets[asked.nodes]).to(device)
+    numbers, slots = ending(tree)
+    ends = [tokens.rule.ends(tree.nodes[number].state) for number in numbers.tolist()]
+    here, slot = torch.from_numpy(numbers).to(device), torch.from_numpy(slots).to(device)
+    stopped = (reached[here] + shares.stops[here]).masked_fill(
+        ~torch.tensor(ends, dtype=torch.bool, device=device), -torch.inf
+    )
+    covering = torch.cat([longer[passing].logsumexp(dim=1), reached[here]])
+    count = len(tree.places)
     return ByteMasses(
-        beginnings=log_sums(covering, torch.cat([places[passing], offsets]), count),
+        beginnings=log_sums(covering, torch.cat([places[passing], slot]), count),
         longer=log_sums(longer, places, count),
-        stopped=log_sums(stopped, offsets, count),
+        stopped=log_sums(stopped, slot, count),
     )
 
 
-def going_on(
-    logits: Float[torch.Tensor, "nodes ids"],
-    whole: Float[torch.Tensor, " nodes"],
-    tokens: TokenShares,
-    tree: CoverTree,
-    start: int,
-    entries: list[tuple[int, Live]],
-) -> Float[torch.Tensor, "entries 256"]:
-    """Log-shares of the tokens that go on with each byte, for live nodes given by their row."""
-    device, size = logits.device, len(tokens.order.ids)
-    states = [node.state for node in tree.nodes[start : start + len(logits)]]
-    allowed = torch.from_numpy(np.stack([tokens.rule.allowed(state) for state in states]))
-    ids = torch.from_numpy(tokens.order.ids).to(device)
-    shares = (logits.index_select(1, ids).double() - whole[:, None]).exp()
-    shares = torch.where(allowed.to(device).index_select(1, ids), shares, 0.0).flatten()
-    taken, slots = [], []
-    for slot, (row, live) in enumerate(entries):
-        run = live.run
-        taken.append(np.arange(run.longer, run.last) + row * size)
-        slots.append(tokens.order.next_bytes(run.longer, run.last, run.depth) + slot * BYTES)
-    sums = torch.zeros(len(entries) * BYTES, dtype=torch.float64, device=device)
-    places = torch.from_numpy(np.concatenate(slots)).to(device)
-    sums = sums.index_add(0, places, shares[torch.from_numpy(np.concatenate(taken)).to(device)])
-    some = sums > 0
-    nats = torch.where(some, sums, 1.0).log().masked_fill(~some, -torch.inf)
-    return nats.view(len(entries), BYTES)
+def ending(tree: CoverTree) -> tuple[Int[np.ndarray, " some"], Int[np.ndarray, " some"]]:
+    """The nodes that end at one of the tree's places, and which of the places."""
+    slots = np.full(len(tree.text) + 1, -1)
+    slots[tree.places] = np.arange(len(tree.places))
+    found = slots[tree.offsets]
+    return np.flatnonzero(found >= 0), found[found >= 0]
 
 
 def log_sums(

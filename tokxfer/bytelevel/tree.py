@@ -24,6 +24,7 @@ class CoverTree:
         parents: [nodes] −1 at the context.
         tokens: [nodes] the last token; −1 at the context.
         live: At every place, before each byte and behind the last, the nodes that go on there.
+        places: [places] the bytes before each of these: every place, or those that are asked for.
     """
 
     text: bytes
@@ -31,6 +32,7 @@ class CoverTree:
     parents: Int[np.ndarray, " nodes"]
     tokens: Int[np.ndarray, " nodes"]
     live: list[list[Live]]
+    places: Int[np.ndarray, " places"]
 
     @classmethod
     def of(cls, text: bytes, frontier: Frontier) -> CoverTree:
@@ -39,14 +41,31 @@ class CoverTree:
         for byte in text:
             nodes += frontier.step(byte)
             live.append(frontier.live)
+        return cls._of(text, nodes, live, np.arange(len(text) + 1))
+
+    def at(self, places: Int[np.ndarray, " some"]) -> CoverTree:
+        """What the laws at some places rest on: nodes that are live or end there, and their way.
+
+        Elsewhere little more is left than one tokenization of the text.
+        """
+        places, kept = np.unique(places), set(self.nodes[:1])
+        live, wanted = [self.live[place] for place in places.tolist()], set(places.tolist())
+        starts = [entry.node for some in live for entry in some]
+        for start in [*starts, *(node for node in self.nodes if node.offset in wanted)]:
+            node: Node | None = start
+            while node is not None and node not in kept:
+                kept.add(node)
+                node = node.parent
+        return self._of(self.text, [node for node in self.nodes if node in kept], live, places)
+
+    @classmethod
+    def _of(
+        cls, text: bytes, nodes: list[Node], live: list[list[Live]], places: Int[np.ndarray, " p"]
+    ) -> CoverTree:
         numbers = {node: number for number, node in enumerate(nodes)}
-        return cls(
-            text=text,
-            nodes=nodes,
-            parents=np.array([-1 if n.parent is None else numbers[n.parent] for n in nodes]),
-            tokens=np.array([node.token for node in nodes]),
-            live=live,
-        )
+        parents = [-1 if node.parent is None else numbers[node.parent] for node in nodes]
+        tokens = [node.token for node in nodes]
+        return cls(text, nodes, np.array(parents), np.array(tokens), live, places)
 
     def __len__(self) -> int:
         return len(self.nodes)
