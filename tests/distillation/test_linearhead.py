@@ -143,6 +143,18 @@ def test_blocks_of_half_precision_add_up_in_single(monkeypatch: pytest.MonkeyPat
     assert weight.grad.flatten().tolist() == [256.0, -256.0]
 
 
+def test_autocast_does_not_round_the_logits() -> None:
+    """Neither forward nor backward, which may run inside it or not."""
+    given, plainly = (inputs(40, 70, 20, torch.float32) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head_log_probs(**given).labels
+        found.sum().backward()
+    expected = head_log_probs(**plainly).labels
+    expected.sum().backward()
+    assert torch.equal(found, expected)
+    assert torch.equal(given["weight"].grad, plainly["weight"].grad)
+
+
 @pytest.mark.parametrize("wanted", ["hidden", "weight", "bias"])
 def test_a_gradient_alone_is_the_same(wanted: str) -> None:
     given, alone = inputs(), inputs()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
 import torch
 from torch import Tensor
 
 from tokxfer.bytelevel.products import faster
 from tokxfer.bytelevel.products import product as fast_product
 from tokxfer.shapes import Float
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Numbers of a tile, and the most rows of it. On a CPU a tile of 8 MB stays in cache between the
 # passes over it; elsewhere it is to be large enough that starting them costs nothing.
@@ -40,6 +48,20 @@ def operand_types(left: Tensor, right: Tensor) -> tuple[torch.dtype, torch.dtype
         narrow = torch.get_autocast_dtype(kind)
     wide = torch.promote_types(narrow, torch.float32)
     return (narrow if kind == "cuda" else wide), wide
+
+
+def exactly(work: Callable[P, R]) -> Callable[P, R]:
+    """Do some work in the types that it chooses itself, whatever autocast would have."""
+
+    @wraps(work)
+    def done(*given: P.args, **named: P.kwargs) -> R:
+        kinds = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+        with ExitStack() as stack:
+            for kind in kinds:
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            return work(*given, **named)
+
+    return done
 
 
 def product(

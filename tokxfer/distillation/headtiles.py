@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokxfer.distillation.headproducts import operand_types, product, tile_size
+from tokxfer.distillation.headproducts import product, tile_size
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,15 @@ class How:
     """How logits come of products.
 
     Args:
+        narrow: The type that is multiplied.
+        wide: The type of logits and of sums.
         scale: Their factor.
         softcap: Logits become softcap·tanh(logits/softcap), or None.
         rows: Most positions of a tile, or None for what was measured to be fast.
     """
 
+    narrow: torch.dtype
+    wide: torch.dtype
     scale: float = 1.0
     softcap: float | None = None
     rows: int | None = None
@@ -34,14 +38,11 @@ class Tiles:
         weight: [vocab, dim].
         bias: [vocab] or None.
         how: How logits come of products.
-
-    Attributes:
-        wide: The type of logits and of sums.
     """
 
     def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, how: How) -> None:
         self.hidden, self.weight, self.bias, self.how = hidden, weight, bias, how
-        self.narrow, self.wide = operand_types(hidden, weight)
+        self.narrow, self.wide = how.narrow, how.wide
         self._rows, self._columns = tile_size(len(hidden), hidden.device, how.rows)
 
     def stretches(self) -> Iterator[tuple[slice, Tensor]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tokxfer.distillation.headproducts import exactly, operand_types
 from tokxfer.distillation.headtiles import Gradients, How, Tiles
 from tokxfer.shapes import Bool, Float, Int
 
@@ -76,7 +77,7 @@ def head_log_probs(
     Returns:
         Log-probabilities and log-masses, in nats. Masses have no gradient at their floor of -80.
     """
-    how, labels = How(scale, softcap, rows), labels.long()
+    how, labels = How(*operand_types(hidden, weight), scale, softcap, rows), labels.long()
     if sets is None or set_of is None:
         found, _ = _Head.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, labels, None, None, None, how
@@ -122,6 +123,7 @@ class _Head(torch.autograd.Function):
     """See `head_log_probs`; `place` [positions, groups] says where in `which` each set is."""
 
     @staticmethod
+    @exactly
     def forward(
         ctx: Any,
         hidden: Tensor,
@@ -162,6 +164,7 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @exactly
     def backward(ctx: Any, along: Tensor, along_masses: Tensor | None) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, labels, which, place, whole, masses = ctx.saved_tensors
         tiles, masks = Tiles(hidden, weight, bias, ctx.how), _Masks(ctx.sets, which, place)
