@@ -117,6 +117,13 @@ def test_without_a_begin_token_the_first_chunk_of_a_window_is_no_target() -> Non
         assert batch.student.chunk[at, 1 + first] == 0
 
 
+def test_white_space_that_no_chunk_holds_stays_in_the_last_windows_text() -> None:
+    pair = Aligner(VOCABULARIES["byte_level"], VOCABULARIES["word_piece"]).align(["the dog " * 9])
+    windows = cut(pair[0], 8, 8)
+    assert pair[0].sizes.sum() == len(pair[0].text) - 1
+    assert b"".join(window.text for window in windows) == pair[0].text
+
+
 def test_a_window_without_a_target_is_left_out() -> None:
     bare = Aligner(BARE, BARE)
     assert cut(bare.align(["\n"])[0], 8, 8) == []
