@@ -114,7 +114,9 @@ def template_of(tokenizer: Any, name: str | None) -> str:
     return str(templates[name or "default"])
 
 
-def render(tokenizer: Any, messages: Messages, template: str, *, answered: bool) -> ChatPrompt:
+def render(
+    tokenizer: Any, messages: Messages, template: str, *, answered: bool | None
+) -> ChatPrompt:
     """Messages by a chat template, up to where the model's answer begins or goes on.
 
     A template that refuses the messages gets them once more without those of the system, as from
@@ -124,7 +126,8 @@ def render(tokenizer: Any, messages: Messages, template: str, *, answered: bool)
         tokenizer: The transformers tokenizer.
         messages: Each with a role and a content.
         template: In Jinja.
-        answered: Whether the last message is the beginning of the answer, which goes on.
+        answered: Whether the last message is the beginning of the answer, which goes on; None for
+            messages that are a whole chat.
 
     Raises:
         UsageError: The template refuses the messages.
@@ -136,7 +139,7 @@ def render(tokenizer: Any, messages: Messages, template: str, *, answered: bool)
         try:
             text = tokenizer.apply_chat_template(
                 attempt, chat_template=template, tokenize=False,
-                add_generation_prompt=not answered, continue_final_message=answered,
+                add_generation_prompt=answered is False, continue_final_message=answered is True,
             )  # fmt: skip
             return ChatPrompt(text)
         except TemplateError as failure:

@@ -16,7 +16,8 @@ from tokxfer.workflows.training.account import Judged
 from tokxfer.workflows.training.balancing import build_balance
 from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.callbacks import Bar, curve
-from tokxfer.workflows.training.examples import Chat, Example
+from tokxfer.workflows.training.chats import renderer
+from tokxfer.workflows.training.examples import Example
 from tokxfer.workflows.training.gap import likelihood_gap
 from tokxfer.workflows.training.member import Member
 from tokxfer.workflows.training.newrows import train_new_rows
@@ -185,10 +186,3 @@ def stopping(schedule: Schedule) -> list[Any]:
     from transformers import EarlyStoppingCallback
 
     return [EarlyStoppingCallback(early_stopping_patience=schedule.patience)]
-
-
-def renderer(teacher: Member, student: Member, examples: Sequence[Example]) -> Any:
-    """What renders chats by both models' templates; None where there are no chats."""
-    if not any(isinstance(example, Chat) for example in examples):
-        return None
-    raise UsageError("Chats are not trained on yet.")  # the templates' room renders them
