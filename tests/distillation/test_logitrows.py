@@ -95,6 +95,26 @@ def test_half_precision_is_computed_in_single_and_its_gradients_come_back_in_hal
     )
 
 
+def test_products_of_half_precision_add_up_in_single(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device that multiplies half types: two stretches of the vocabulary, two blocks."""
+    wide = (torch.bfloat16, torch.float32)
+    monkeypatch.setattr("tokxfer.distillation.logitrows.operand_types", lambda *_: wide)
+    monkeypatch.setattr("tokxfer.distillation.logitrows.STRETCH", 5)
+    student, teacher = (side(6, 9, seed, dtype=torch.bfloat16) for seed in (0, 1))
+    leaves = [student.hidden, student.head.weight, student.head.bias]
+    for leaf in leaves:
+        assert leaf is not None
+        leaf.requires_grad_()
+    along = torch.zeros(6)
+    walked = over_rows(likeness, student, teacher, along, rows=4)
+    plain = likeness(student.logits(), teacher.logits(), along).sum()
+    torch.testing.assert_close(walked, plain, rtol=1e-3, atol=1e-3)
+    for mine, theirs in zip(
+        torch.autograd.grad(walked, leaves), torch.autograd.grad(plain, leaves), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=2**-6, atol=2**-6)
+
+
 def test_no_rows_are_a_loss_of_zero() -> None:
     student, teacher = side(0, 9, 0), side(0, 6, 1)
     student.hidden.requires_grad_()
