@@ -156,6 +156,14 @@ def test_targets_are_what_the_assistant_says_and_the_end_of_its_turn() -> None:
         assert spelled.decode() == MESSAGES[1][1] + ENDS[name]
 
 
+def test_a_chat_that_begins_with_its_answer_has_no_target_first() -> None:
+    bare = Rendered("the dog", ((0, 7),))
+    pair = ALIGNERS["chatml", "gemma"].align_chats([RenderedChat(bare, bare, (True,))])[0]
+    for side in (pair.teacher, pair.student):
+        assert side.chunk[0] == 0
+        assert side.trained.tolist() == [False] + [True] * (len(side.ids) - 1)
+
+
 def test_what_a_template_writes_before_the_end_of_a_turn_is_a_target_without_a_chunk() -> None:
     pair = aligned("gemma", "llama2", MESSAGES)
     side, llama = pair.student, VOCABULARIES["llama2"]
