@@ -49,13 +49,13 @@ class Tiles:
         """The stretches of the vocabulary, and the head's rows of each."""
         for start in range(0, len(self.weight), self._columns):
             columns = slice(start, min(start + self._columns, len(self.weight)))
-            yield columns, self.weight[columns].to(self.narrow)
+            yield columns, self.weight[columns].to(self.narrow).contiguous()
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """The blocks of positions, and what the head reads at each."""
         for start in range(0, len(self.hidden), self._rows):
             block = slice(start, start + self._rows)
-            yield block, self.hidden[block].to(self.narrow)
+            yield block, self.hidden[block].to(self.narrow).contiguous()
 
     def logits(self, read: Tensor, atoms: Tensor, columns: slice) -> Tensor:
         """[rows, columns] the logits of a tile."""
