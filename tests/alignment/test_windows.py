@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -72,6 +73,13 @@ def test_windows_go_as_far_as_both_sides_allow() -> None:
             )
             or following.last[0] == NONE
         )
+
+
+def test_a_side_whose_length_has_no_bound_does_not_cut() -> None:
+    pair = BOTH.align([TEXT])[0]
+    windows = cut(pair, sys.maxsize, 30)
+    assert len(windows) == len(cut(pair, 10**6, 30)) > 5
+    assert b"".join(window.text for window in windows) == pair.text
 
 
 def test_only_the_last_window_ends_the_text() -> None:

@@ -72,7 +72,8 @@ def bounds_of(side: Side, count: int) -> Int[np.ndarray, " bounds"]:
 
 def reach(bounds: Int[np.ndarray, " bounds"], low: int, length: int) -> int:
     """The chunk behind the last one that a window of some tokens holds, from chunk `low`."""
-    return int(np.searchsorted(bounds, bounds[low] + length, side="right")) - 1
+    stop = bounds[low] + min(length, int(bounds[-1]))  # some lengths are as large as numbers get
+    return int(np.searchsorted(bounds, stop, side="right")) - 1
 
 
 def window_of(pair: Pair, low: int, high: int, bounds: Sequence[np.ndarray]) -> Pair:
