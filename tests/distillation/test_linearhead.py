@@ -275,3 +275,16 @@ def test_logits_of_one_tile_at_most_are_there_at_a_time(monkeypatch: pytest.Monk
             hidden, weight, None, torch.zeros(positions, dtype=torch.int64)
         ).labels.sum().backward()
     assert max(sizes) <= headproducts.TILE["cpu"][0]
+
+
+def test_rows_of_the_head_beyond_all_ids_are_in_no_set() -> None:
+    class Short:
+        def members(self, which: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+            return torch.ones(len(which), max(0, min(stop, 5) - start), dtype=torch.bool)
+
+    hidden, weight = torch.randn(3, 4), torch.randn(8, 4)
+    nowhere, first = torch.full((3,), -1), torch.zeros(3, dtype=torch.long)
+    found = head_log_probs(hidden, weight, None, nowhere, sets=Short(), set_of=first).masses
+    whole = torch.log_softmax(hidden @ weight.T, 1)[:, :5].logsumexp(1)
+    assert found is not None
+    assert torch.allclose(found, whole, atol=1e-6)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokxfer.shapes import Bool, Int
+from tokxfer.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,7 @@ class SideBatch:
         trained: [batch, tokens] whether the token is a target: neither the first of a document, nor
             of a prompt, nor padding.
         final: [batch, chunks] place of the last token of each chunk, int64; 0 behind a row's last.
+        said: [batch, tokens, 2] what the model said before, float32; None where it was not asked.
     """
 
     ids: Int[np.ndarray, "batch tokens"]
@@ -28,6 +29,7 @@ class SideBatch:
     chunk: Int[np.ndarray, "batch tokens"]
     trained: Bool[np.ndarray, "batch tokens"]
     final: Int[np.ndarray, "batch chunks"]
+    said: Float[np.ndarray, "batch tokens 2"] | None = None
 
 
 @dataclass(frozen=True)

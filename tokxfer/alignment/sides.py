@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokxfer.shapes import Bool, Int
+from tokxfer.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +18,15 @@ class Side:
         chunk: [tokens] chunk of each token, −1 in none.
         trained: [tokens] whether the token is a target; never the first one.
         begin: The id with which the model's texts begin; None without one.
+        said: [tokens, 2] log-probability of each token, and log-mass of a boundary behind it, where
+            the model was asked before; else None.
     """
 
     ids: Int[np.ndarray, " tokens"]
     chunk: Int[np.ndarray, " tokens"]
     trained: Bool[np.ndarray, " tokens"]
     begin: int | None
+    said: Float[np.ndarray, "tokens 2"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,12 +99,14 @@ def part(side: Side, start: int, stop: int, low: int) -> Side:
     ids, chunk = side.ids[start:stop], side.chunk[start:stop]
     chunk = np.where(chunk == NONE, NONE, chunk - low).astype(np.int32)
     trained = side.trained[start:stop].copy()
+    said = None if side.said is None else side.said[start:stop]
     if start and side.begin is not None:
         ids = np.append(side.begin, ids)
         chunk = np.append(np.int32(NONE), chunk)
         trained = np.append(False, trained)
+        said = None if said is None else np.pad(said, ((1, 0), (0, 0)))
     trained[0] = False
-    return Side(ids, chunk, trained, side.begin)
+    return Side(ids, chunk, trained, side.begin, said)
 
 
 def pack(pairs: Sequence[Pair], teacher_length: int, student_length: int) -> list[list[Pair]]:
@@ -195,6 +197,8 @@ def side_batch(
     ids, document = np.full(shape, pad, dtype=np.int64), np.full(shape, -1, dtype=np.int32)
     chunk, trained = np.full(shape, NONE, dtype=np.int32), np.zeros(shape, dtype=bool)
     final = np.zeros((len(rows), chunks), dtype=np.int64)
+    asked = all(side.said is not None for row in sides for side in row)
+    said = np.zeros((*shape, 2), dtype=np.float32) if asked else None
     for at, row in enumerate(sides):
         low = longest - sum(len(side.ids) for side in row) if padding == "left" else 0
         before = 0
@@ -203,7 +207,9 @@ def side_batch(
             label = np.append(np.where(mask, np.cumsum(mask) - 1 + before, NONE), NONE)
             ids[at, here], document[at, here], trained[at, here] = side.ids, number, side.trained
             chunk[at, here] = label[side.chunk]  # that of −1 is the last
+            if said is not None:
+                said[at, here] = side.said
             low, before = here.stop, before + int(mask.sum())
         placed = np.flatnonzero(chunk[at] != NONE)
         final[at, chunk[at, placed]] = placed  # the last one of each stays
-    return SideBatch(ids, document, chunk, trained, final)
+    return SideBatch(ids, document, chunk, trained, final, said)

@@ -69,10 +69,8 @@ def command(
     from tokxfer.workflows.distill import distill
     from tokxfer.workflows.training.processes import is_first
 
-    schedule, others = training.schedule_of(settings)
-    report = distill(
-        teacher, student, out, schedule=schedule, progress=not quiet and is_first(), **others
-    ).to_dict()
+    told = training.settled(settings)
+    report = distill(teacher, student, out, progress=not quiet and is_first(), **told).to_dict()
     if not is_first():
         return
     if as_json:

@@ -33,7 +33,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in self.summaries:
             return None
-        command = importlib.import_module(f"tokxfer.cli.{self.prefix}{cmd_name}").command
+        command = importlib.import_module(
+            f"tokxfer.cli.{self.prefix}{cmd_name.replace('-', '_')}"
+        ).command
         assert isinstance(command, click.Command)
         return command
 

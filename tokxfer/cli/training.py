@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tokxfer.cli import options
-
-if TYPE_CHECKING:
-    from tokxfer.workflows.training.schedule import Schedule
 
 eval_text = click.option(
     "--eval-text",
@@ -34,6 +31,24 @@ accumulate = click.option(
 max_length = click.option(
     "--max-length", default=512, show_default=True, help="The student's tokens a row."
 )
+tau = click.option("--tau", type=float, help="alm: how much small probabilities are raised.  [5]")
+gamma = click.option(
+    "--gamma", type=float, help="alm: chunks are joined below this mass of boundaries.  [0.1]"
+)
+boundaries = click.option(
+    "--boundaries",
+    type=click.Choice(["learned", "whitespace", "none"]),
+    help="alm: what may follow a chunk.  [learned]",
+)
+divergence = click.option(
+    "--divergence", type=click.Choice(["kl", "reverse_kl", "tv"]), help="alm: of outcomes.  [kl]"
+)
+byte_share = click.option(
+    "--byte-share", type=float, help="byte-kl: part of the bytes at which models are compared.  [1]"
+)
+loss_temperature = click.option(
+    "--loss-temperature", type=float, help="mined, same-vocabulary losses: divides the logits."
+)
 lora = click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
 new_rows_only = click.option(
     "--new-rows-only", is_flag=True, help="Train the rows that a transplant made alone."
@@ -44,19 +59,29 @@ save_every = click.option(
 )
 
 SHARED = options.shared(
-    eval_text, objective, steps, rate, batch_size, accumulate, max_length, lora, new_rows_only,
-    save_every, resume,
+    eval_text, objective, tau, gamma, boundaries, divergence, byte_share, loss_temperature, steps,
+    rate, batch_size, accumulate, max_length, lora, new_rows_only, save_every, resume,
 )  # fmt: skip
+OBJECTIVE = {
+    "tau": "tau", "gamma": "gamma", "boundaries": "boundaries", "divergence": "divergence",
+    "byte_share": "share", "loss_temperature": "temperature",
+}  # fmt: skip
 SCHEDULE = (
     "steps", "rate", "batch_size", "accumulate", "max_length", "warmup", "weight_decay", "clip",
     "save_every", "judge_every", "patience", "seed",
 )  # fmt: skip
 
 
-def schedule_of(settings: dict[str, Any]) -> tuple[Schedule, Mapping[str, Any]]:
-    """The schedule that options ask for, and the other options."""
+def settled(settings: dict[str, Any]) -> Mapping[str, Any]:
+    """Options as `distill` takes them: a schedule, an objective, and the others.
+
+    Raises:
+        UsageError: One is out of range.
+    """
+    from tokxfer.workflows.training.registry import build_objective
     from tokxfer.workflows.training.schedule import Schedule
 
-    named = {name: value for name, value in settings.items() if name in SCHEDULE}
-    others = {name: value for name, value in settings.items() if name not in SCHEDULE}
-    return Schedule(**named), others
+    named = {name: settings.pop(name) for name in SCHEDULE if name in settings}
+    own = {OBJECTIVE[name]: settings.pop(name) for name in OBJECTIVE if name in settings}
+    objective = build_objective(settings.pop("objective"), **own)
+    return {"schedule": Schedule(**named), "objective": objective, **settings}

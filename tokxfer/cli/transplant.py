@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tokxfer.workflows.planning import Plan
 
 TRAINING = (
-    "eval_text", "objective", "steps", "rate", "batch_size", "accumulate", "max_length", "lora",
-    "new_rows_only", "save_every", "resume",
+    *training.OBJECTIVE, "eval_text", "objective", "steps", "rate", "batch_size", "accumulate",
+    "max_length", "lora", "new_rows_only", "save_every", "resume",
 )  # fmt: skip
 
 
@@ -120,9 +120,8 @@ def train(
     from tokxfer.workflows.adapt import adapt
     from tokxfer.workflows.training.processes import is_first
 
-    schedule, others = training.schedule_of({**told, "seed": plan.seed})
-    progress = not quiet and is_first()
-    report = adapt(plan, data=data, schedule=schedule, progress=progress, **others)
+    settled = training.settled({**told, "seed": plan.seed})
+    report = adapt(plan, data=data, progress=not quiet and is_first(), **settled)
     return report.to_dict() if is_first() else None
 
 

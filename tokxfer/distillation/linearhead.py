@@ -29,7 +29,10 @@ class TokenSets(Protocol):
     def members(
         self, which: Int[Tensor, " unique"], start: int, stop: int
     ) -> Bool[Tensor, "unique columns"]:
-        """Whether each of the tokens from `start` to `stop` is in each of some sets."""
+        """Whether each of the tokens from `start` to `stop` is in each of some sets.
+
+        Fewer columns are those of the tokens there are: what the head has beyond is in no set.
+        """
         ...
 
 
@@ -109,7 +112,9 @@ class _Masks:
     def within(self, columns: slice) -> None:
         """Go on to a stretch of the vocabulary."""
         if self.sets is not None and self.which is not None:
-            self._members = self.sets.members(self.which, columns.start, columns.stop)
+            found = self.sets.members(self.which, columns.start, columns.stop)
+            rest = columns.stop - columns.start - found.shape[1]  # rows of the head beyond all ids
+            self._members = torch.nn.functional.pad(found, (0, rest)) if rest else found
 
     def of(self, block: slice) -> Iterator[tuple[int, Tensor]]:
         """Each group, and [rows or 1, columns] whether tokens are in the sets of a block."""

@@ -7,30 +7,22 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tokxfer.checkpoints import (
-    ModelFolder,
     atomic_folder,
     check_target,
-    load_model,
-    load_tokenizer,
     pick_device,
     pick_dtype,
-    read_stop_ids,
 )
 from tokxfer.errors import TokxferError, UsageError
-from tokxfer.vocabulary import ByteVocabulary
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.manifest import file_hashes
-from tokxfer.workflows.planning import public_name
 from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
 from tokxfer.workflows.training.loop import train
-from tokxfer.workflows.training.member import Member
 from tokxfer.workflows.training.newrows import new_ids
 from tokxfer.workflows.training.objective import Objective
 from tokxfer.workflows.training.processes import count, first_alone, is_first, own_device
@@ -44,7 +36,7 @@ from tokxfer.workflows.training.run import (
 )
 from tokxfer.workflows.training.saving import write_student
 from tokxfer.workflows.training.schedule import Schedule
-from tokxfer.workflows.writing import folder_files
+from tokxfer.workflows.training.source import Source
 
 __all__ = ["DistillReport", "distill"]
 
@@ -81,7 +73,7 @@ def distill(
     Checkpoints are kept beside `out` while training goes on, and removed when `out` is in place.
 
     Args:
-        teacher: Model folder or hub name.
+        teacher: Model folder or hub name, or what `teacher-cache` wrote.
         student: Model folder or hub name, whose weights the training begins with.
         out: Folder to write: a model like the student.
         data: Files or folders of text or chats: see `read_examples`.
@@ -124,13 +116,14 @@ def distill(
     files = [data] if isinstance(data, (str, Path)) else list(data)
     judged_by = [eval_text] if isinstance(eval_text, (str, Path)) else list(eval_text or ())
     opening = {"trust_remote_code": trust_remote_code, "offline": offline}
-    folders = (
-        ModelFolder.open(teacher, revision=revision, **opening),
-        ModelFolder.open(student, revision=student_revision, **opening),
+    sources = (
+        Source.open(teacher, cached=True, revision=revision, **opening),
+        Source.open(student, revision=student_revision, **opening),
     )
+    inputs = [source.path for source in sources]
     target = Path(out)
     if not resume:
-        check_target(target, force=force, forbidden=[folder.path for folder in folders])
+        check_target(target, force=force, forbidden=inputs)
     examples = read_examples(files, limit)
     if judged_by:
         judged = [text for file in judged_by for text in read_documents(file)]
@@ -141,8 +134,8 @@ def distill(
     chosen = build_objective(objective) if isinstance(objective, str) else objective
     place = own_device(pick_device(device))
     options = {
-        "teacher": folders[0].name,
-        "student": folders[1].name,
+        "teacher": sources[0].given,
+        "student": sources[1].given,
         "data": [str(file) for file in files],
         "eval_text": [str(file) for file in judged_by] or None,
         "limit": limit,
@@ -158,7 +151,7 @@ def distill(
         "report_to": report_to,
         "trust_remote_code": trust_remote_code,
     }
-    only = new_ids(folders[1].path) if new_rows_only else None
+    only = new_ids(sources[1].path) if new_rows_only else None
     if only is not None and lora:
         raise UsageError("--lora trains adapters, --new-rows-only rows.", "Give one of them.")
     checkpoints = folder_of(target)
@@ -169,8 +162,8 @@ def distill(
     checkpoint = checkpoint if first else last_checkpoint(checkpoints)
     teacher_dtype = pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None)
     members = tuple(
-        member(folder, number, place, trust_remote_code)
-        for folder, number in zip(folders, (teacher_dtype, torch.float32), strict=True)
+        source.load(number, place)
+        for source, number in zip(sources, (teacher_dtype, torch.float32), strict=True)
     )
     told = out_of_memory_told(schedule.batch_size, schedule.max_length)
     with nothing_left_behind(checkpoints), told:
@@ -179,7 +172,7 @@ def distill(
             checkpoint=checkpoint, packing=packing, balance=balance, lora=lora, only=only,
             report_to=report_to, progress=progress,
         )  # fmt: skip
-    called = names or tuple(public_name(folder.name, folder.path) for folder in folders)
+    called = names or tuple(source.name for source in sources)
     report = DistillReport(
         teacher=trained.teacher,
         before=trained.before,
@@ -195,45 +188,19 @@ def distill(
     )
     if not is_first():
         return report
-    with atomic_folder(
-        target, force=force or resume, forbidden=[folder.path for folder in folders]
-    ) as partial:
+    made_of = {
+        "teacher": sources[0].to_dict(),
+        "student": sources[1].to_dict(),
+        "data": file_hashes([file for path in files for file in files_of(Path(path))]),
+    }
+    assert sources[1].folder is not None
+    with atomic_folder(target, force=force or resume, forbidden=inputs) as partial:
         warnings = write_student(
-            trained.model, folders[1], partial, report,
-            names=called, parents=parents or called[1:], teacher=folders[0].path,
-            inputs=inputs_of(folders, files),
+            trained.model, sources[1].folder, partial, report,
+            names=called, parents=parents or called[1:], teacher=inputs[0], inputs=made_of,
         )  # fmt: skip
     shutil.rmtree(checkpoints)
     return replace(report, warnings=tuple(warnings))
-
-
-def member(
-    folder: ModelFolder, dtype: torch.dtype | None, device: torch.device, trust_remote_code: bool
-) -> Member:
-    """Load a folder's model, tokenizer and vocabulary."""
-    return Member(
-        name=folder.name,
-        model=load_model(
-            folder.path, dtype=dtype, device=device, trust_remote_code=trust_remote_code
-        ),
-        vocabulary=ByteVocabulary.from_file(folder.path),
-        tokenizer=load_tokenizer(folder.path, trust_remote_code=trust_remote_code),
-        stops=tuple(read_stop_ids(folder.path)),
-    )
-
-
-def inputs_of(folders: Sequence[ModelFolder], data: Sequence[str | Path]) -> dict[str, Any]:
-    """What went in, with hashes, for the manifest."""
-    named = {
-        role: {
-            "name": folder.name,
-            "revision": folder.revision,
-            "sha256": file_hashes(folder_files(folder)),
-        }
-        for role, folder in zip(("teacher", "student"), folders, strict=True)
-    }
-    files = [file for path in data for file in files_of(Path(path))]
-    return named | {"data": file_hashes(files)}
 
 
 def need_accelerate(lora: int | None) -> None:

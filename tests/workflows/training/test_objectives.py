@@ -74,6 +74,22 @@ def test_distributions_over_different_tokens_are_not_compared_one_by_one(
         run(teacher, student, tmp_path / "out", data, name, 4, 1)
 
 
+@pytest.mark.parametrize("name", ANY)
+def test_rows_of_a_head_that_no_token_has_are_no_obstacle(
+    tiny: Tiny, data: Path, tmp_path: Path, name: str
+) -> None:
+    padded = tiny.model("llama", tokenizer="bytebpe", rows=448, seed=1)
+    student = tiny.model("llama", tokenizer="spbpe", rows=512, tied=False, seed=2)
+    report = run(padded, student, tmp_path / "out", data, name, 4, 1)
+    assert report.steps == 4
+
+
+def test_an_option_of_another_objective_is_refused() -> None:
+    with pytest.raises(UsageError, match="sft has no option 'tau'") as caught:
+        build_objective("sft", tau=2.0, gamma=None)
+    assert "alm" in str(caught.value.hint)
+
+
 def test_every_objective_is_described_by_its_name_and_options() -> None:
     for name in REGISTRY:
         told = build_objective(name).to_dict()

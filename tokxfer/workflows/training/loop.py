@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 
 from tokxfer.alignment.pairing import Aligner
 from tokxfer.checkpoints import longest_window, quiet_transformers
-from tokxfer.errors import UsageError
+from tokxfer.errors import TokxferError, UsageError
+from tokxfer.workflows.corpus import tokenizer_hash
 from tokxfer.workflows.evaluate import evaluate_model
 from tokxfer.workflows.training.account import Judged
 from tokxfer.workflows.training.balancing import build_balance
@@ -22,7 +24,7 @@ from tokxfer.workflows.training.gap import likelihood_gap
 from tokxfer.workflows.training.member import Member
 from tokxfer.workflows.training.newrows import train_new_rows
 from tokxfer.workflows.training.objective import Objective
-from tokxfer.workflows.training.rows import Collator, Lengths, rows_of
+from tokxfer.workflows.training.rows import Collator, Lengths, Rows, rows_of
 from tokxfer.workflows.training.schedule import Schedule
 
 
@@ -93,28 +95,36 @@ def train(
 
     from tokxfer.workflows.training.trainer import DistillationTrainer
 
-    bodies = Body.of(teacher.model.eval().requires_grad_(False)), Body.of(student.model)
+    learner, asked = Body.of(student.model), asked_body(teacher)
+    bodies = [learner] if asked is None else [asked, learner]
     for body in bodies:
         body.check()
     device = student.model.device
     aligner = Aligner(teacher.vocabulary, student.vocabulary)
-    lengths = lengths_of(bodies, schedule.max_length)
+    lengths = lengths_of(asked, learner, schedule.max_length)
     packing = packing and all(body.packs for body in bodies)
+    if teacher.cache is not None:
+        objective.refuse_cache(teacher.cache, tokenizer_hash(student.vocabulary))
     objective.begin(teacher, student)
     rows = rows_of(
         examples, aligner, lengths,
         packing=packing and objective.packs, wanted=schedule.rows, seed=schedule.seed,
-        render=renderer(teacher, student, examples), progress=progress,
+        render=renderer(teacher, student, examples), cache=teacher.cache, progress=progress,
     )  # fmt: skip
-    held_out = rows_of(judged, aligner, lengths)
     collator = Collator(teacher.pad, student.pad)
+    held_out = None if asked is None else held_out_rows(judged, aligner, lengths)
 
     def judge(model: Any) -> Judged:
         found = evaluate_model(model, student.vocabulary, judged, name=student.name)
-        gap = likelihood_gap(bodies[0], Body.of(model), held_out, collator)
-        return Judged(found, gap)
+        if asked is None or held_out is None:
+            return Judged(found)
+        return Judged(found, likelihood_gap(asked, Body.of(model), held_out, collator))
 
-    taught = Judged(evaluate_model(teacher.model, teacher.vocabulary, judged, name=teacher.name))
+    taught = (
+        None
+        if asked is None
+        else Judged(evaluate_model(asked.core, teacher.vocabulary, judged, name=teacher.name))
+    )
     before = judge(student.model)
     started = time.perf_counter()
     model = with_adapters(student.model, lora)
@@ -125,11 +135,11 @@ def train(
         model=model,
         args=schedule.arguments(folder, width, device, report_to),
         train_dataset=rows,
-        eval_dataset=held_out,
+        eval_dataset=rows,  # what is judged is text, by `judge`
         data_collator=collator,
         callbacks=[Bar(progress), *stopping(schedule)],
         objective=objective,
-        teacher=bodies[0] if objective.taught else None,
+        teacher=asked if objective.taught else None,
         balance=build_balance(balance, objective),
         judge=lambda model: {"bits_per_byte": judge(model).evaluation.bits_per_byte},
     )
@@ -150,20 +160,37 @@ def train(
     )
 
 
-def lengths_of(bodies: tuple[Body, Body], max_length: int) -> Lengths:
+def asked_body(teacher: Member) -> Body | None:
+    """The teacher's model, which is not trained; None where there is what it said."""
+    if teacher.model is None:
+        return None
+    return Body.of(teacher.model.eval().requires_grad_(False))
+
+
+def lengths_of(teacher: Body | None, student: Body, max_length: int) -> Lengths:
     """Tokens of rows: as many as asked for of the student's, and what the teacher can take.
 
     Raises:
         UsageError: The student does not take as many.
     """
-    longest = [longest_window(body.core.config) for body in bodies]
-    if longest[1] is not None and max_length > longest[1]:
+    longest = longest_window(student.core.config)
+    if longest is not None and max_length > longest:
         raise UsageError(
-            f"Rows of {max_length:,} tokens are longer than the {longest[1]:,} that the student "
-            "was made for.",
-            f"Give --max-length {longest[1]} or less.",
+            f"Rows of {max_length:,} tokens are longer than the {longest:,} that the student was "
+            "made for.",
+            f"Give --max-length {longest} or less.",
         )
-    return Lengths(longest[0] or 4 * max_length, max_length)
+    if teacher is None:
+        return Lengths(sys.maxsize, max_length)
+    return Lengths(longest_window(teacher.core.config) or 4 * max_length, max_length)
+
+
+def held_out_rows(judged: Sequence[str], aligner: Aligner, lengths: Lengths) -> Rows | None:
+    """Rows of the texts to judge by; None where no chunk of them fits."""
+    try:
+        return rows_of(judged, aligner, lengths)
+    except TokxferError:
+        return None
 
 
 def with_adapters(model: Any, rank: int | None) -> Any:

@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 import torch
 
 from tokxfer.distillation.part import Part
+from tokxfer.errors import UsageError
 from tokxfer.workflows.training.bodies import Body
+from tokxfer.workflows.training.cache import TeacherCache
 
 Batch = Mapping[str, Any]
 
@@ -80,6 +82,22 @@ class Objective(ABC):
     def modules(self) -> list[torch.nn.Module]:
         """What it trains beside the student, such as a projector."""
         return []
+
+    def refuse_cache(self, cache: TeacherCache, student: str) -> None:  # noqa: ARG002
+        """Refuse to learn from what a teacher said, where that does not suffice.
+
+        Args:
+            cache: What it said.
+            student: Hash of the student's tokenizer.
+
+        Raises:
+            UsageError: The teacher itself is needed, or it was asked otherwise.
+        """
+        if self.taught:
+            raise UsageError(
+                f"{self.name} asks the teacher for more than a cache holds.",
+                "Give the teacher's model, or take the objective alm or alm+sft.",
+            )
 
     def weights(self) -> dict[str, float] | None:
         """Its own weights of its losses; None where they are to be balanced."""

@@ -79,6 +79,21 @@ def read(
     return Said(tokens, chunk_sums(tokens, side["chunk"], chunks), masses)
 
 
+def told(side: Side, set_of: Int[torch.Tensor, "batch chunks"] | None) -> Said:
+    """What a side said before, of which a cache holds its tokens and its boundaries.
+
+    Args:
+        side: Its side of the batch, with `said`.
+        set_of: The boundary set behind each chunk, −1 for none; None without sets.
+    """
+    chunks = side["final"].shape[1]
+    tokens = side["said"][..., 0].masked_fill(~side["trained"], 0.0)
+    masses = None
+    if set_of is not None:
+        masses = at_ends(side["said"][..., 1], side["final"]).where(set_of >= 0, 0.0)
+    return Said(tokens, chunk_sums(tokens, side["chunk"], chunks), masses)
+
+
 def spread(values: torch.Tensor, at: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """Values at some places of a table, 0 elsewhere [batch, tokens]."""
     table = torch.zeros(shape.numel(), dtype=values.dtype, device=values.device)

@@ -14,6 +14,7 @@ from tokxfer.alignment.pairing import Aligner, Pair
 from tokxfer.alignment.windows import collate, cut, left_out, pack, targets
 from tokxfer.errors import TokxferError
 from tokxfer.workflows.progress import progress_bar
+from tokxfer.workflows.training.cache import TeacherCache
 from tokxfer.workflows.training.examples import Chat, Example
 
 TOGETHER = 256  # texts that are tokenized at once
@@ -60,6 +61,7 @@ def rows_of(
     wanted: int | None = None,
     seed: int | None = None,
     render: Callable[[Chat], Any] | None = None,
+    cache: TeacherCache | None = None,
     progress: bool = False,
 ) -> Rows:
     """Align examples, until there are rows enough or no examples left.
@@ -72,6 +74,7 @@ def rows_of(
         wanted: Rows to stop at; None for all.
         seed: Of the order; None for the one that they are given in.
         render: What makes a chat's renderings, where there are chats.
+        cache: What the teacher said of the examples, where it is not asked now.
         progress: Show a bar on stderr.
 
     Raises:
@@ -86,6 +89,8 @@ def rows_of(
         for at in range(0, len(order), TOGETHER):
             part = order[at : at + TOGETHER]
             for pair in aligned(examples, part, aligner, render):
+                if cache is not None:
+                    pair = cache.told(pair)
                 found = cut(pair, lengths.teacher, lengths.student)
                 lost += left_out(pair, found)
                 tokens += sum(len(window.student.ids) for window in found)
@@ -160,6 +165,8 @@ def tensors(batch: AlignedBatch) -> dict[str, Any]:
         side: {name: tensor(getattr(getattr(batch, side), name)) for name in names}
         for side in ("teacher", "student")
     }
+    if batch.teacher.said is not None:
+        sides["teacher"]["said"] = torch.from_numpy(batch.teacher.said)
     shared = {name: tensor(getattr(batch, name)) for name in ("counts", "sizes", "last")}
     return sides | shared | {"texts": batch.texts}
 

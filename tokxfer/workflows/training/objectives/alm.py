@@ -16,8 +16,9 @@ from tokxfer.distillation.merging import GAMMA, Groups, merged, outcomes, runs_e
 from tokxfer.distillation.part import Part
 from tokxfer.errors import UsageError
 from tokxfer.workflows.training.bodies import Body
+from tokxfer.workflows.training.cache import TeacherCache
 from tokxfer.workflows.training.objective import Batch, Objective, Targets
-from tokxfer.workflows.training.reading import Said, read
+from tokxfer.workflows.training.reading import Said, read, told
 
 
 @dataclass(eq=False)
@@ -57,17 +58,43 @@ class ALM(Objective):
         """Learn where tokens of both vocabularies surely end."""
         if self.boundaries != "none":
             self._sets = BOUNDARIES[self.boundaries](teacher.vocabulary, student.vocabulary)
-        widths = [one.model.config.get_text_config().hidden_size for one in (student, teacher)]
-        if self.hidden and widths[0] != widths[1]:
-            self._projector = Projector(*widths).to(student.model.device)
+        if self.hidden and teacher.model is not None:
+            sides = (student, teacher)
+            widths = [one.model.config.get_text_config().hidden_size for one in sides]
+            if widths[0] != widths[1]:
+                self._projector = Projector(*widths).to(student.model.device)
+
+    def refuse_cache(self, cache: TeacherCache, student: str) -> None:
+        """Refuse a cache whose boundaries are others, or that lacks hidden states.
+
+        Raises:
+            UsageError: It is one.
+        """
+        if self.hidden:
+            super().refuse_cache(cache, student)
+        found = cache.record["boundaries"]
+        if found != self.boundaries:
+            raise UsageError(
+                f"The cache has {found} boundaries, and {self.boundaries} ones were asked for.",
+                f"Give --boundaries {found}, or make the cache anew.",
+            )
+        if found == "learned" and cache.record["student"] != student:
+            raise UsageError(
+                "The cache's boundaries are those of another student's tokenizer.",
+                "Make it anew with --student, or with --boundaries whitespace for any student.",
+            )
 
     @torch.no_grad()
     def prepare(self, teacher: Body | None, batch: Batch) -> Targets:
         """Ask the teacher for the chunks' outcomes, and join those that it does not end."""
-        assert teacher is not None
         side = batch["teacher"]
-        states = teacher.hidden(side["ids"], side["document"])
-        groups, outcome = self.settled(self._read(teacher, batch, "teacher", states), batch)
+        if teacher is None:
+            numbers = None if self._sets is None else self._sets.numbers(batch["last"])
+            said = told(side, numbers)
+        else:
+            states = teacher.hidden(side["ids"], side["document"])
+            said = self._read(teacher, batch, "teacher", states)
+        groups, outcome = self.settled(said, batch)
         targets = Targets({"alm": int(groups.count)}, {"groups": groups, "outcomes": outcome})
         if self.sft:
             targets.counts["sft"] = int(batch["student"]["trained"].sum())
@@ -103,18 +130,18 @@ class ALM(Objective):
 
     def parts(self, student: Body, batch: Batch, targets: Targets) -> dict[str, Part]:
         """Compare the student's chunks with the teacher's."""
-        side, told = batch["student"], targets.said
+        side, theirs = batch["student"], targets.said
         states = student.hidden(side["ids"], side["document"])
         said = self._read(student, batch, "student", states)
-        groups: Groups = told["groups"]
+        groups: Groups = theirs["groups"]
         ours = outcomes(said.chunks, said.masses, groups)
-        found = {"alm": alm(told["outcomes"], ours, groups.valid, self.tau, self.divergence)}
+        found = {"alm": alm(theirs["outcomes"], ours, groups.valid, self.tau, self.divergence)}
         if self.sft:
             found["sft"] = Part(-said.tokens.sum(), targets.counts["sft"])
         if self.hidden:
             ends = at_ends(states, side["final"])
             found["hidden"] = hidden_states(
-                told["states"], ends, told["valid"], told["scale"], self._projector
+                theirs["states"], ends, theirs["valid"], theirs["scale"], self._projector
             )
         return found
 

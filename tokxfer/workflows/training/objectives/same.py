@@ -26,13 +26,13 @@ class SameVocabulary(Objective):
 
     Args:
         kind: One of `KINDS`.
-        temperature: Divides the logits of both.
+        temperature: Divides the logits of both; None takes 1, of "sinkd" the published 2.
         beta: Of "jsd": the teacher's share in its middle.
         alpha: Of the skew ones: how much of its own first argument the second one holds.
     """
 
     kind: str = "kl"
-    temperature: float = 1.0
+    temperature: float | None = None
     beta: float = 0.5
     alpha: float = 0.1
     terms = ("loss",)
@@ -42,6 +42,8 @@ class SameVocabulary(Objective):
             raise UsageError(
                 f"There is no divergence {self.kind!r}.", f"Take one of {', '.join(KINDS)}."
             )
+        published = 2.0 if self.kind == "sinkd" else 1.0
+        self._warmth = published if self.temperature is None else self.temperature
         self.name, self._way, self._steps = self.kind, Interpolation(), (0, 1)
 
     def begin(self, teacher: Any, student: Any) -> None:
@@ -65,13 +67,13 @@ class SameVocabulary(Objective):
         hidden = student.hidden(side["ids"], side["document"])
         mine, told = rows_before(student, hidden, places), {"size": self._size}
         if self.kind == "sinkd":
-            return {"loss": sinkd(mine, theirs, temperature=self.temperature, size=self._size)}
+            return {"loss": sinkd(mine, theirs, temperature=self._warmth, size=self._size)}
         measure = (
             taid(self._way.t)
             if self.kind == "taid"
             else divergence(self.kind, beta=self.beta, alpha=self.alpha)
         )
-        found = same_vocabulary(mine, theirs, measure, temperature=self.temperature, **told)
+        found = same_vocabulary(mine, theirs, measure, temperature=self._warmth, **told)
         return {"loss": found}
 
     def after(self, losses: Mapping[str, float], progress: float) -> None:
