@@ -19,6 +19,7 @@ _PUBLIC = {
     "transplant": "tokxfer.workflows.transplant",
     "plan_transplant": "tokxfer.workflows.planning",
     "transplant_model": "tokxfer.workflows.transplant_model",
+    "doctor": "tokxfer.workflows.doctor",
     "distill": "tokxfer.workflows.distill",
     "adapt": "tokxfer.workflows.adapt",
     "Schedule": "tokxfer.workflows.training.schedule",

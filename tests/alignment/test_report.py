@@ -79,3 +79,5 @@ def test_nothing_lines_up_with_nothing() -> None:
     found = alignment_figures(aligner("gemma", "unigram"), ["", " "])
     assert found.recall == 1.0
     assert alignment_figures(aligner("gemma", "unigram"), []).chunks == 0
+    lost = alignment_figures(aligner("word_piece", "unigram"), ["\u200d"])
+    assert (lost.tokens["teacher"], lost.chunks) == (0, 0)

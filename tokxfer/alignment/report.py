@@ -204,10 +204,10 @@ def walk(placer: Placer, text: str) -> set[int]:
         behind = len(spelled) - len(text.encode())
         ends = accumulate(len(placer.spelled(token)) for token in encoding.ids)
         return {end - behind for end in ends if end > behind}
-    found = set()
+    found: set[int] = set()
     following = [start for start, _ in encoding.offsets[1:]] + [len(text)]
     reached = 0
-    for (_, stop), start in zip(encoding.offsets, following, strict=True):
+    for (_, stop), start in zip(encoding.offsets, following, strict=False):
         reached = max(reached, stop)
         if start < reached:
             continue  # the next one has a part of the same character
