@@ -10,7 +10,8 @@ import pytest
 from tests.families import FAMILIES, TEXT
 from tokxfer.alignment.chunks import Chunks, chunks_of
 from tokxfer.alignment.pairing import Aligner
-from tokxfer.alignment.report import alignment_figures
+from tokxfer.alignment.places import Placer
+from tokxfer.alignment.report import Reader, alignment_figures
 from tokxfer.vocabulary import ByteVocabulary
 
 VOCABULARIES = {name: ByteVocabulary.from_tokenizer(make()) for name, make in FAMILIES.items()}
@@ -62,6 +63,13 @@ def test_chunks_of_other_text_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     first = found.examples[0]
     assert first.teacher == first.text
     assert first.student != first.text
+
+
+def test_only_a_texts_first_chunk_may_have_a_space_more() -> None:
+    reader = Reader(Placer(VOCABULARIES["sentencepiece_bpe"]))
+    assert reader.equal(b" dog", b"dog", True)
+    assert not reader.equal(b" dog", b"dog", False)
+    assert not reader.equal(b"dog", b" dog", True)
 
 
 def test_boundaries_that_are_missed_lower_the_recall(monkeypatch: pytest.MonkeyPatch) -> None:

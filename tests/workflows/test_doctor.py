@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import normalizers
 
 import tokxfer as tx
 from tests.families import FAMILIES, TEXT
@@ -77,6 +78,9 @@ def test_steps_that_change_text_are_named() -> None:
     assert found.pop("unigram") == ["NFKC"]
     assert found.pop("word_piece") == ["BertNormalizer", "BertPreTokenizer (white space is lost)"]
     assert not any(found.values())
+    spaced = FAMILIES["sentencepiece_bpe"]()
+    spaced.normalizer = normalizers.Sequence([normalizers.NFKC(), spaced.normalizer])
+    assert list(changes(ByteVocabulary.from_tokenizer(spaced))) == ["NFKC"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,17 @@ def test_the_end_of_a_turn_is_what_the_template_writes(tiny: Tiny) -> None:
     assert "<|im_start|>" in found.teacher.markers
     assert (found.student.template, found.student.end_of_turn) == (False, None)
     assert any("teacher has a chat template and the student has none" in w for w in found.warnings)
+
+
+def test_of_names_that_begin_alike_the_longest_ends_the_turn(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tokxfer.workflows.template_ends.special_names",
+        lambda _: {"<|im": 0, "<|im_end|>": 1, "<|im_": 2},
+    )
+    folder = tiny.model("llama", tokenizer="chat", seed=3)
+    assert doctor(folder, folder, device="cpu").student.end_of_turn == "<|im_end|>"
 
 
 def test_a_template_without_an_end_is_warned_of(tiny: Tiny) -> None:
