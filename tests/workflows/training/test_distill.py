@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.tiny import Tiny
 from tests.workflows.training.helpers import weights
 from tokxfer.checkpoints import validate_folder
 from tokxfer.errors import FolderError, TokxferError, UsageError
@@ -85,6 +86,36 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(
         run(teacher, student, tmp_path / "cut", data, resume=True, schedule=other)
     report = run(teacher, student, tmp_path / "cut", data, resume=True)
     assert report.steps == 6
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(tensor, weights(tmp_path / "cut")[name]), name
+
+
+@pytest.mark.parametrize(("objective", "balance"), [("alm+hidden", "gradnorm"), ("taid", "auto")])
+def test_what_an_objective_and_a_balance_learnt_is_resumed_too(
+    tiny: Tiny,
+    teacher: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    balance: str,
+) -> None:
+    student = tiny.model("llama", tokenizer="bytebpe", hidden=24, tied=False, seed=5)
+    told = {"objective": objective, "balance": balance}
+    run(teacher, student, tmp_path / "whole", data, **told)
+    steps, seen = trainer.DistillationTrainer.training_step, []
+
+    def killed(self: Any, *given: Any, **more: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        return steps(self, *given, **more)
+
+    monkeypatch.setattr(trainer.DistillationTrainer, "training_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(teacher, student, tmp_path / "cut", data, **told)
+    monkeypatch.undo()
+    run(teacher, student, tmp_path / "cut", data, resume=True, **told)
     for name, tensor in weights(tmp_path / "whole").items():
         assert torch.equal(tensor, weights(tmp_path / "cut")[name]), name
 

@@ -105,9 +105,7 @@ class TeacherCache:
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         try:
-            found: npt.NDArray[Any] = np.load(
-                self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False
-            )
+            found: npt.NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         except (OSError, ValueError) as failure:
             raise FolderError(
                 f"{self.folder / name}.npy is missing or damaged.", "Make the cache anew."
