@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.bytelevel.enumeration import covers
 from tests.tiny import Tiny
 from tokxfer.bytelevel import ByteLM, Score, asking
+from tokxfer.bytelevel.gradients import laws_with_gradients
 from tokxfer.bytelevel.law import IMPOSSIBLE
 from tokxfer.errors import UsageError
 
@@ -182,6 +184,16 @@ def test_gradients_are_those_of_a_sum_over_all_covers(lm: ByteLM) -> None:
 def test_no_texts_have_no_scores(lm: ByteLM) -> None:
     nothing: list[str] = []
     assert lm.score(nothing, differentiable=True) == []
+
+
+def test_a_text_at_which_nothing_is_asked_does_not_end_a_drawing_of_places(lm: ByteLM) -> None:
+    data, context = [lm.spell(text) for text in ("a", "then", "the")], lm.context(None)
+    whole = laws_with_gradients(lm, data, context)
+    for wanted in ([[], [0, 2], []], [[], [], []]):
+        places = [np.array(some, dtype=np.int64) for some in wanted]
+        found = laws_with_gradients(lm, data, context, places)
+        for laws, all_laws, some in zip(found, whole, wanted, strict=True):
+            torch.testing.assert_close(laws, all_laws[some], rtol=0, atol=1e-10, check_dtype=False)
 
 
 def test_one_text_that_is_too_long_is_refused_among_others(lm: ByteLM) -> None:

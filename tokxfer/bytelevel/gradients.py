@@ -76,9 +76,13 @@ def laws_with_gradients(
         UsageError: A text is longer than the window, or nothing stands before it.
     """
     covers = covers_of(lm, data, context, window)
-    if places is not None:
-        covers = [cover.at(some) for cover, some in zip(covers, places, strict=True)]
-    return [laws for _, laws in answered(lm, covers, context)]
+    if places is None:
+        return [laws for _, laws in answered(lm, covers, context)]
+    asked = [at for at, some in enumerate(places) if len(some)]
+    answers = answered(lm, [covers[at].at(places[at]) for at in asked], context)
+    found = {at: laws for at, (_, laws) in zip(asked, answers, strict=True)}
+    none = answers[0][1][:0] if answers else torch.zeros(0, STOP + 1)
+    return [found.get(at, none) for at in range(len(covers))]
 
 
 def covers_of(
