@@ -76,6 +76,9 @@ JOBS = {
             " --trained models/english-bytebpe build/models/english-large-vocabulary",
             "python scripts/bench/alignment.py --page docs/benchmarks.md",
             "python scripts/bench/covers.py --page docs/benchmarks.md --plot docs/plots/covers.svg",
+            "python scripts/bench/distill.py --page docs/benchmarks.md",
+            "python scripts/bench/recovery.py --page docs/benchmarks.md"
+            " --plot docs/plots/recovery.svg",
         ),
     ),
     "docs": Job(

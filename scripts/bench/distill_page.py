@@ -1,0 +1,201 @@
+"""The tables of `distill.py`, from the document that it writes as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distill_share import Mean, difference, mean, over_seeds
+from tables import markdown_table
+
+Figures = dict[str, Any]
+TEXT = "sft"  # what the others are compared with
+
+
+def full(document: Figures) -> str:
+    """Everything: surroundings, how to read it, a table a pair, what is missing."""
+    parts = [surroundings(document), reading(document)]
+    for study in document["pairs"]:
+        parts += [headline(study)]
+        parts += [table(study)] if study.get("before") else []
+    parts += [missing(document), failures(document), stale(document)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def short(document: Figures) -> str:
+    """One table: bits per byte behind every objective, by pair."""
+    studies = [study for study in document["pairs"] if told(study)]
+    columns = ["bits per byte", *(f"{study['pair']}, {study['text']}" for study in studies)]
+    before = [f"{study['before']['bits_per_byte']:.3f}" for study in studies]
+    rows = [["the student as it comes", *before]]
+    for name in dict.fromkeys(name for study in studies for name in study["objectives"]):
+        cells = [told(study).get(name) for study in studies]
+        if any(cells):
+            rows.append([f"`{name}`", *(bits(runs) if runs else "" for runs in cells)])
+    teachers = [f"{study['before']['teacher']['bits_per_byte']:.3f}" for study in studies]
+    rows.append(["the teacher", *teachers])
+    around = document["environment"]
+    about = (
+        f"`{document['command']}`: held-out text behind {document['steps']} steps, ± over seeds "
+        f"{', '.join(map(str, document['seeds']))}. tokxfer {around['tokxfer']}, torch "
+        f"{around['packages']['torch']}, {around['platform']}."
+    )
+    return about + "\n\n" + markdown_table(columns, rows, "l" + "r" * len(studies))
+
+
+def surroundings(document: Figures) -> str:
+    """What was run, with what, where, on which text."""
+    around = document["environment"]
+    packages = ", ".join(f"{name} {around['packages'][name]}" for name in ("torch", "transformers"))
+    texts = "; ".join(
+        f"{text['name']}: {text['documents']} documents, {text['bytes']:,} bytes"
+        for text in document["texts"]
+    )
+    seeds = ", ".join(map(str, document["seeds"]))
+    return (
+        f"`{document['command']}`, seeds {seeds}, {document['threads']} threads; tokxfer "
+        f"{around['tokxfer']}, {packages}, Python {around['python']}; {around['platform']}, "
+        f"{around['cpus']} cores. Judged on {texts}."
+    )
+
+
+def reading(document: Figures) -> str:
+    """How the figures came about, in one paragraph."""
+    rates = ", ".join(f"{rate:g}" for rate in sorted(document["rates"]))
+    return (
+        f"Every objective: {document['steps']} steps of {document['batch']} rows of "
+        f"{document['length']} tokens (as many bytes of rows four times as long, for a student "
+        "that reads bytes, or of as many more rows as it cannot read longer ones), the same text "
+        "in the same order, all weights trained. "
+        f"“Rate” is the learning rate in multiples of the default one, of {rates} the one that is "
+        f"best on development text with seed {document['seeds'][0]}, which is not judged on; other "
+        "seeds take the same. ± is the standard error over seeds, which are the order of the data. "
+        "“− sft” is the difference from the text alone with the same seeds, its errors over seeds "
+        "and over documents put together. “Gap” is the mean difference of chunks' "
+        "log-probabilities from the teacher's without sign, in bits per byte; “same byte” the "
+        "share of common boundaries behind which both models call the same byte the likeliest. CPU "
+        "seconds are those of the training, alignment of its text included; “a minute” is bits per "
+        "byte gained by one of them. `byte-kl/8` compares the laws of the next byte at an eighth "
+        "of the bytes."
+    )
+
+
+def headline(study: Figures) -> str:
+    """What a pair is, and how good both are before; or why it is left out."""
+    name = f"**{study['pair']}**, {study['text']} text"
+    if "left_out" in study:
+        return f"{name} is left out: {study['left_out']}"
+    before = study["before"]
+    if before is None:
+        return f"{name} is not measured yet."
+    return (
+        f"{name}: teacher {before['teacher']['bits_per_byte']:.3f} bits per byte, student "
+        f"{before['bits_per_byte']:.3f} before (gap {before['gap']:.3f}, same byte "
+        f"{before['agreement']:.1%}); rows of {study['schedule']['length']} tokens, "
+        f"{study['schedule']['batch']} a step."
+    )
+
+
+def told(study: Figures) -> dict[str, Figures]:
+    """The trainings of each objective that are there, by seed."""
+    return {
+        name: {seed: run for seed, run in found["runs"].items() if "failed" not in run}
+        for name, found in study["objectives"].items()
+    }
+
+
+def table(study: Figures) -> str:
+    """A row per objective, the best first; those that are not measured are left blank."""
+    columns = (
+        *("objective", "rate", "seeds", "bits/byte", "gained", "− sft", "gap", "same byte"),
+        *("CPU s", "gained a minute"),
+    )
+    before, runs = study["before"]["bits_per_byte"], told(study)
+    rows = []
+    for name in sorted(runs, key=lambda name: rank(runs[name])):
+        found = runs[name]
+        if not found:
+            rows.append([f"`{name}`", *[""] * 9])
+            continue
+        rows.append([
+            *(f"`{name}`", f"{study['objectives'][name]['rate']:g}", len(found), bits(found)),
+            f"{before - mean_of(found, 'bits_per_byte'):.3f}",
+            "" if name == TEXT else signed(difference(found, runs.get(TEXT, {}), study["sizes"])),
+            number(over_seeds(found, "gap")),
+            f"{mean_of(found, 'agreement'):.1%}",
+            f"{mean_of(found, 'cpu_seconds'):.0f}",
+            number(mean([
+                60 * (before - run["bits_per_byte"]) / run["cpu_seconds"] for run in found.values()
+            ])),
+        ])  # fmt: skip
+    return markdown_table(columns, rows, "lrrrrrrrrr")
+
+
+def rank(runs: Figures) -> float:
+    """By bits per byte; unknown ones last."""
+    return mean_of(runs, "bits_per_byte") if runs else float("inf")
+
+
+def mean_of(runs: Figures, name: str) -> float:
+    """A figure's mean over seeds, where there are any."""
+    found = over_seeds(runs, name)
+    assert found is not None
+    return found.value
+
+
+def bits(runs: Figures) -> str:
+    """Bits per byte with their error."""
+    return number(over_seeds(runs, "bits_per_byte"))
+
+
+def number(found: Mean | None) -> str:
+    """A mean with its error, or nothing."""
+    if found is None:
+        return ""
+    return f"{found.value:.3f}" + ("" if found.stderr is None else f" ± {found.stderr:.3f}")
+
+
+def signed(found: Mean | None) -> str:
+    """The same with its sign."""
+    return "" if found is None else ("+" if found.value > 0 else "") + number(found)
+
+
+def missing(document: Figures) -> str:
+    """What of all that was asked for is not measured."""
+    wanted = {str(seed) for seed in document["seeds"]}
+    lacking = [
+        f"{study['pair']} by `{name}`"
+        for study in document["pairs"]
+        if study.get("before")
+        for name, found in study["objectives"].items()
+        if wanted - found["runs"].keys()
+    ]
+    if not lacking:
+        return ""
+    return "Not measured yet, or not with all seeds, and so left blank: " + "; ".join(lacking) + "."
+
+
+def failures(document: Figures) -> str:
+    """Which trainings failed, and why."""
+    found = {
+        f"{study['pair']} by `{name}`: {run['failed']}": None
+        for study in document["pairs"]
+        for name, objective in study["objectives"].items()
+        for run in objective["runs"].values()
+        if "failed" in run
+    }
+    return "Failed: " + "; ".join(found) if found else ""
+
+
+def stale(document: Figures) -> str:
+    """How many figures come from other sources of losses than those that are there now."""
+    runs = [
+        run
+        for study in document["pairs"]
+        for found in study["objectives"].values()
+        for run in found["runs"].values()
+        if "sources" in run
+    ]
+    other = sum(run["sources"] != document["sources"] for run in runs)
+    if not other:
+        return ""
+    return f"{other} of {len(runs)} trainings were run by another state of the losses' sources."
