@@ -49,7 +49,12 @@ byte_share = click.option(
 loss_temperature = click.option(
     "--loss-temperature", type=float, help="mined, same-vocabulary losses: divides the logits."
 )
-lora = click.option("--lora", type=int, metavar="RANK", help="Train adapters, merged at the end.")
+lora = click.option(
+    "--lora",
+    type=int,
+    metavar="RANK",
+    help="Train adapters, merged at the end; of a transplant its new rows, too.",
+)
 new_rows_only = click.option(
     "--new-rows-only", is_flag=True, help="Train the rows that a transplant made alone."
 )

@@ -51,6 +51,7 @@ def adapt(
     """Transplant, and let the result learn from its base, which reads text by its old tokens.
 
     The transplant lies beside the output, as `<out>.transplanted`, until the training has ended.
+    With adapters, base and transplant are one body in memory.
 
     Args:
         plan: What is to be transplanted.
@@ -86,6 +87,7 @@ def adapt(
             trust_remote_code=plan.trust_remote_code,
             names=(plan.base_name, f"{plan.base_name} with the tokenizer of {plan.donor_name}"),
             parents=(plan.base_name, plan.donor_name),
+            one_body=bool(told.get("lora")) and plan.dtype is None,
             **told,
         )
     if begun.is_dir():

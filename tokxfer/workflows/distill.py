@@ -23,7 +23,7 @@ from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.training.account import DistillReport
 from tokxfer.workflows.training.examples import files_of, read_examples, set_apart
 from tokxfer.workflows.training.loop import train
-from tokxfer.workflows.training.newrows import new_ids
+from tokxfer.workflows.training.newrows import is_transplant, new_ids
 from tokxfer.workflows.training.objective import Objective
 from tokxfer.workflows.training.processes import count, first_alone, is_first, own_device
 from tokxfer.workflows.training.registry import build_objective
@@ -36,6 +36,7 @@ from tokxfer.workflows.training.run import (
 )
 from tokxfer.workflows.training.saving import write_student
 from tokxfer.workflows.training.schedule import Schedule
+from tokxfer.workflows.training.sharing import former_member
 from tokxfer.workflows.training.source import Source
 
 __all__ = ["DistillReport", "distill"]
@@ -66,6 +67,7 @@ def distill(
     offline: bool = False,
     names: tuple[str, str] | None = None,
     parents: Sequence[str] | None = None,
+    one_body: bool = False,
     progress: bool = False,
 ) -> DistillReport:
     """Train a student on what a teacher says of text; their tokenizers may differ.
@@ -85,7 +87,8 @@ def distill(
             model's attention does not allow that, they do not.
         balance: How several losses are weighed: "gradmag", "gradnorm", "fixed", or "auto", the
             objective's own way.
-        lora: Rank of adapters that are trained instead of the weights, and merged at the end.
+        lora: Rank of adapters that are trained instead of the weights, and merged at the end. Of a
+            student that a transplant wrote, the rows that it made are trained beside them.
         new_rows_only: Train the rows that a transplant made, and nothing else.
         device: "auto", "cpu", "cuda:0" or "mps".
         dtype: Of the teacher: "auto", "float32", "float16" or "bfloat16".
@@ -98,6 +101,8 @@ def distill(
         offline: Never ask the hub.
         names: What the account calls teacher and student; None for their own names.
         parents: Models that the card names as those it comes from; None for the student alone.
+        one_body: Take the student's body for the teacher's, too: for a transplant that learns from
+            its base by adapters, which leave the body's weights as they are.
         progress: Show bars on stderr.
 
     Returns:
@@ -145,15 +150,21 @@ def distill(
         "balance": balance,
         "lora": lora,
         "new_rows_only": new_rows_only,
+        "one_body": one_body,
         "device": place.type,
         "processes": count(),
         "dtype": dtype,
         "report_to": report_to,
         "trust_remote_code": trust_remote_code,
     }
-    only = new_ids(sources[1].path) if new_rows_only else None
-    if only is not None and lora:
-        raise UsageError("--lora trains adapters, --new-rows-only rows.", "Give one of them.")
+    if new_rows_only and lora:
+        raise UsageError(
+            "--lora trains adapters and new rows, --new-rows-only those alone.", "Give one of them."
+        )
+    if one_body and not lora:
+        raise UsageError("A body that is trained cannot be the teacher's, too.", "Give --lora.")
+    beside = bool(lora) and is_transplant(sources[1].path)
+    only = new_ids(sources[1].path) if new_rows_only or beside else None
     checkpoints = folder_of(target)
     with first_alone(place) as first:
         checkpoint = (
@@ -161,14 +172,15 @@ def distill(
         )
     checkpoint = checkpoint if first else last_checkpoint(checkpoints)
     teacher_dtype = pick_dtype(dtype) or (torch.float32 if place.type == "cpu" else None)
-    members = tuple(
-        source.load(number, place)
-        for source, number in zip(sources, (teacher_dtype, torch.float32), strict=True)
-    )
+    learner = sources[1].load(torch.float32, place)
+    if one_body and sources[0].folder is not None:
+        asked = former_member(sources[0].folder, learner, teacher_dtype)
+    else:
+        asked = sources[0].load(teacher_dtype, place)
     told = out_of_memory_told(schedule.batch_size, schedule.max_length)
     with nothing_left_behind(checkpoints), told:
         trained = train(
-            members[0], members[1], examples, judged, chosen, schedule, checkpoints,
+            asked, learner, examples, judged, chosen, schedule, checkpoints,
             checkpoint=checkpoint, packing=packing, balance=balance, lora=lora, only=only,
             report_to=report_to, progress=progress,
         )  # fmt: skip

@@ -49,11 +49,17 @@ def load_member(folder: ModelFolder, dtype: torch.dtype | None, device: torch.de
         device: Where to.
     """
     remote = folder.trust_remote_code
+    model = load_model(folder.path, dtype=dtype, device=device, trust_remote_code=remote)
+    return member_of(folder, model)
+
+
+def member_of(folder: ModelFolder, model: Any) -> Member:
+    """A model that is loaded already, with its folder's tokenizer and vocabulary."""
     return Member(
         name=folder.name,
-        model=load_model(folder.path, dtype=dtype, device=device, trust_remote_code=remote),
+        model=model,
         vocabulary=ByteVocabulary.from_file(folder.path),
-        tokenizer=load_tokenizer(folder.path, trust_remote_code=remote),
+        tokenizer=load_tokenizer(folder.path, trust_remote_code=folder.trust_remote_code),
         stops=tuple(read_stop_ids(folder.path)),
     )
 

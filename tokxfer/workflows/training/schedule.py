@@ -67,7 +67,9 @@ class Schedule:
         """Rows that all steps take, on one device."""
         return self.steps * self.batch_size * self.accumulate
 
-    def arguments(self, folder: Path, width: int, device: Any, report_to: str) -> Any:
+    def arguments(
+        self, folder: Path, width: int, device: Any, report_to: str, *, saves: bool = True
+    ) -> Any:
         """The Trainer's own arguments.
 
         Args:
@@ -75,6 +77,7 @@ class Schedule:
             width: Of the student's hidden states.
             device: Where to train; parallel training has its own.
             report_to: "none", "tensorboard", "wandb" and so on.
+            saves: Whether there are to be checkpoints.
         """
         from transformers import TrainingArguments
 
@@ -90,7 +93,7 @@ class Schedule:
             max_grad_norm=self.clip,
             seed=self.seed,
             data_seed=self.seed,
-            save_strategy="steps",
+            save_strategy="steps" if saves else "no",
             save_steps=self.save_every,
             save_total_limit=2,
             eval_strategy="steps" if self.judge_every else "no",

@@ -13,9 +13,9 @@ from transformers import Trainer
 from tokxfer.distillation.balance import Balance
 from tokxfer.errors import TokxferError
 from tokxfer.workflows.training.bodies import Body
+from tokxfer.workflows.training.newrows import NewRows
 from tokxfer.workflows.training.objective import Objective
-
-STATE = "objective.pt"
+from tokxfer.workflows.training.state import restore_state, save_state
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]
@@ -29,6 +29,8 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         teacher: What is asked; None where the objective asks nothing.
         balance: How several losses are weighed.
         judge: Figures of the student as it is, for evaluation.
+        new_rows: Rows that are trained beside adapters, which are all that the Trainer keeps of a
+            student that has some; or None.
         told: For the Trainer itself.
     """
 
@@ -42,10 +44,12 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         teacher: Body | None,
         balance: Balance,
         judge: Callable[[Any], dict[str, float]] | None = None,
+        new_rows: NewRows | None = None,
         **told: Any,
     ) -> None:
         super().__init__(**told)
         self.objective, self.teacher, self.balance, self.judge = objective, teacher, balance, judge
+        self.new_rows = new_rows
         self._sums: dict[str, torch.Tensor] = {}  # of the step at hand
         self._gradients: dict[str, list[torch.Tensor]] = {}
         self._logged: dict[str, list[float]] = {}  # of the steps since the last log
@@ -58,6 +62,8 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         Returns:
             The micro-batches, and how many losses each term has in all of them.
         """
+        for parameter in self._beside():
+            parameter.grad = None
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.zeros(len(self.objective.terms), dtype=torch.long, device=device)
         for at, sample in enumerate(samples):
@@ -75,6 +81,23 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
             return tensor
         found: torch.Tensor = self.accelerator.reduce(tensor, reduction="sum")
         return found
+
+    def training_step(self, *arguments: Any, **told: Any) -> torch.Tensor:
+        """Go forward and back; a step's end puts modules' gradients of all processes together.
+
+        The Trainer does that for the student, and forgets gradients of the student alone.
+        """
+        loss: torch.Tensor = super().training_step(*arguments, **told)
+        if self.accelerator.sync_gradients and self.args.world_size > 1:
+            for parameter in self._beside():
+                if parameter.grad is not None:
+                    parameter.grad = self._add(parameter.grad) / self.args.world_size
+        return loss
+
+    def _beside(self) -> list[torch.nn.Parameter]:
+        """What the objective trains beside the student."""
+        modules = self.objective.modules()
+        return [parameter for module in modules for parameter in module.parameters()]
 
     def compute_loss(
         self,
@@ -178,31 +201,25 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            torch.save(self._whole_state(), folder / STATE)
+            save_state(folder, self.balance, self.objective)
+            if self.new_rows is not None:
+                self.new_rows.save(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        path = Path(resume_from_checkpoint) / STATE
-        state = torch.load(path, weights_only=True, map_location=self.args.device)
-        self.balance.restore(state["balance"])
-        self.objective.restore(state["objective"])
-        for module, saved in zip(self.objective.modules(), state["modules"], strict=True):
-            module.load_state_dict(saved)
+        restore_state(Path(resume_from_checkpoint), self.balance, self.objective)
+        if self.new_rows is not None:
+            self.new_rows.restore(Path(resume_from_checkpoint))
 
-    def _whole_state(self) -> dict[str, Any]:
-        """What of the training is in neither model, optimizer nor schedule."""
-        return {
-            "balance": self.balance.state(),
-            "objective": self.objective.state(),
-            "modules": [module.state_dict() for module in self.objective.modules()],
-        }
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self.new_rows is not None:
+            self.new_rows.restore(Path(self.state.best_model_checkpoint))
 
     def create_optimizer(self, *arguments: Any, **told: Any) -> Any:
         """Let what the objective trains beside the student be trained, too."""
         optimizer = super().create_optimizer(*arguments, **told)
-        extra = [
-            parameter for module in self.objective.modules() for parameter in module.parameters()
-        ]
+        extra = self._beside()
         if extra and not any(group.get("beside") for group in optimizer.param_groups):
             optimizer.add_param_group({"params": extra, "weight_decay": 0.0, "beside": True})
         return optimizer
