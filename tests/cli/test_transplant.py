@@ -141,6 +141,21 @@ def test_a_dry_run_gives_json_too(run: Run, base: Path, donor: Path, out: Path) 
     assert not out.parent.exists()
 
 
+@pytest.mark.parametrize("tie", [[], ["--keep-tied"]])
+def test_the_word_bytes_plans_a_model_of_bytes(
+    run: Run, tiny: Tiny, out: Path, tie: list[str]
+) -> None:
+    base = tiny.model("llama", tokenizer="bytebpe", tied=True)
+    code, text, err = run(base, "bytes", out, "--dry-run", *tie)
+    assert (code, err) == (0, "")
+    assert "with the tokenizer of bytes" in text
+    assert "byte-start" in text
+    assert ("untied" in text) is not bool(tie)
+    code, text, err = run(base, "bytes", out, "--json", "-q", *tie)
+    assert (code, err) == (0, "")
+    assert json.loads(text)["tied"] is bool(tie)
+
+
 # ---- every option reaches its place
 
 

@@ -93,6 +93,7 @@ def test_options_are_recorded_as_resolved(transplanted: tuple[Path, Path, Path])
         "twins": "copy",
         "trust_undertrained": False,
         "keep_digits": False,
+        "untie": False,
         "rows": 448,
         "device": document["options"]["device"],
         "dtype": "float32",

@@ -44,6 +44,8 @@ class EmbeddingLayout:
         architecture: The class that the plain Auto class gives.
         counted_from: The id of padding from which positions are counted, as in RoBERTa; None where
             they do not depend on ids.
+        head: The model's own name for the output matrix, also where that is the input matrix; ""
+            without a head.
     """
 
     input: str
@@ -56,6 +58,7 @@ class EmbeddingLayout:
     redundant: tuple[str, ...] = ()
     architecture: str = ""
     counted_from: int | None = None
+    head: str = ""
 
     @property
     def headless(self) -> bool:
@@ -171,6 +174,7 @@ def find_layout(folder: ModelFolder) -> EmbeddingLayout:
         redundant=(outer,) if tied and outer and outer != inner else (),
         architecture=type(found.model).__name__,
         counted_from=_padding_of_positions(found.model),
+        head=found.parameters[1],
     )
 
 

@@ -57,6 +57,11 @@ keep_digits = click.option(
     is_flag=True,
     help="Rewrite DONOR's tokenizer so that it cuts numbers as BASE's does.",
 )
+untie = click.option(
+    "--untie/--keep-tied",
+    default=None,
+    help="Give the head rows of its own where BASE ties them to the input.  [only for bytes]",
+)
 trust_undertrained = click.option(
     "--trust-undertrained",
     is_flag=True,

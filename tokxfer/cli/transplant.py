@@ -27,6 +27,7 @@ Examples:
   tokxfer transplant models/english-spbpe models/english-bytebpe out -k 16 --dry-run
   tokxfer transplant models/english-spbpe models/english-bytebpe out --keep-digits --force
   tokxfer transplant models/english-spbpe models/english-bytebpe out --distill texts.jsonl
+  tokxfer transplant models/english-spbpe bytes out
 """
 )
 @click.argument("base")
@@ -39,6 +40,7 @@ Examples:
 @options.trust_undertrained
 @options.train_text
 @options.keep_digits
+@options.untie
 @click.option("--pad-to-multiple-of", type=int, help="Round the rows up to a multiple of this.")
 @click.option(
     "--distill",
@@ -78,8 +80,9 @@ def command(
     """Give BASE the tokenizer of DONOR and write the model to OUT.
 
     BASE is a model folder or hub name. DONOR is another, or a bare tokenizer (a folder or a
-    tokenizer.json) for methods that need no donor weights. No training; shared tokens keep their
-    rows bit for bit, and the result is checked before it is put in place.
+    tokenizer.json) for methods that need no donor weights; or the word 'bytes', for a model that
+    reads and writes bytes. No training; shared tokens keep their rows bit for bit, and the result
+    is checked before it is put in place.
     """
     from tokxfer.workflows.planning import plan_transplant
     from tokxfer.workflows.transplant import carry_out
@@ -136,6 +139,7 @@ def print_plan(plan: dict[str, Any]) -> None:
         ["", ""],
         [
             ("method", plan["method"]),
+            *([("head", "untied: rows of its own")] if plan["untied"] else []),
             ("byte strings shared", plan["shared"]),
             ("ids that keep a row by their bytes", plan["copied_ids"]),
             ("ids that keep a row by their role", plan["role_ids"]),

@@ -9,6 +9,7 @@ from tokxfer.embeddings.assembling import Assembly, assemble, pose
 from tokxfer.embeddings.asymmetric import Asymmetric
 from tokxfer.embeddings.auto import Auto, Settled, settled
 from tokxfer.embeddings.blend import Blend
+from tokxfer.embeddings.bytestart import ByteStart
 from tokxfer.embeddings.focus import Focus
 from tokxfer.embeddings.gaussian import Gaussian
 from tokxfer.embeddings.heldout import HeldOut, held_out
@@ -48,6 +49,7 @@ __all__ = [
     "Asymmetric",
     "Auto",
     "Blend",
+    "ByteStart",
     "Corpus",
     "Encoder",
     "Focus",

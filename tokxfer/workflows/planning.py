@@ -17,7 +17,7 @@ from tokxfer.checkpoints import (
     pick_dtype,
     resolve,
 )
-from tokxfer.embeddings import Method, build_method, reads_donor, uses
+from tokxfer.embeddings import ByteStart, Method, build_method, reads_donor, uses
 from tokxfer.errors import FolderError, UnsupportedError, UsageError
 from tokxfer.vocabulary import (
     ByteVocabulary,
@@ -28,6 +28,7 @@ from tokxfer.vocabulary import (
     read_vocabulary,
     rewrite_digits,
 )
+from tokxfer.workflows.bytestudent import BYTES, ByteDonor, special_only
 from tokxfer.workflows.corpus import Files, TextCorpus, open_corpus
 from tokxfer.workflows.encoder import TextEncoder, open_encoder
 from tokxfer.workflows.framing import Framed, frame_donor
@@ -66,6 +67,8 @@ class Plan:
         digits: How the donor's tokenizer came to cut numbers as the base's does; None where that
             was not asked for.
         framed: The donor's tokenizer within the base's frame, where that changes it.
+        bytes_only: The tokenizer of bytes that stands for a donor; None where there is a donor.
+        untie: Whether a tied base's output matrix gets rows of its own.
     """
 
     base: ModelFolder
@@ -92,6 +95,13 @@ class Plan:
     corpus: TextCorpus | None = None
     digits: KeptDigits | None = None
     framed: Framed | None = None
+    bytes_only: ByteDonor | None = None
+    untie: bool = False
+
+    @property
+    def tied(self) -> bool:
+        """Whether one matrix of the result serves as input and output."""
+        return self.base.embeddings.tied and not self.untie
 
     @property
     def base_name(self) -> str:
@@ -106,6 +116,8 @@ class Plan:
         for name in (layout.input, layout.output, layout.bias):
             if name is not None:
                 total += sizes[name] * self.size // layout.rows - sizes[name]
+        if self.untie:
+            total += sizes[layout.input] * self.size // layout.rows
         if self.dtype is not None:
             total = total * self.dtype.itemsize // self.base.dtype.itemsize
         return int(total)
@@ -113,7 +125,7 @@ class Plan:
     def memory_bytes(self) -> int:
         """Working memory at the peak, roughly: both models' matrices in float32, old and new."""
         layout = self.base.embeddings
-        matrices = 1 if layout.output is None else 2
+        matrices = 1 if layout.output is None and not self.untie else 2
         total = matrices * (layout.rows + self.size) * layout.dim * 4
         if self.donor is not None:
             donor = self.donor.embeddings
@@ -128,7 +140,8 @@ class Plan:
             "donor": self.donor_name,
             "out": str(self.out),
             "method": self.method.name,
-            "tied": self.base.embeddings.tied,
+            "tied": self.tied,
+            "untied": self.untie,
             "base_size": self.base_vocabulary.size,
             "donor_size": self.donor_vocabulary.size,
             "rows_before": self.base.embeddings.rows,
@@ -154,6 +167,7 @@ def plan_transplant(
     trust_undertrained: bool = False,
     train_text: Files | TextCorpus | None = None,
     keep_digits: bool = False,
+    untie: bool | None = None,
     pad_to_multiple_of: int | None = None,
     max_shard_size: str | int = "5GB",
     device: str = "auto",
@@ -170,20 +184,30 @@ def plan_transplant(
     """Open both models and check the whole request; the arguments are those of `transplant`.
 
     Args:
-        options: The method's own; those that are None keep their defaults.
+        options: The method's own; those that are None keep their defaults. A donor "bytes" has the
+            default method `ByteStart`.
 
     Raises:
         TokxferError: In one sentence, what is wrong.
     """
     chosen = build_method(method, **options)
-    inputs = [path for path in map(Path, (base, donor)) if path.exists()]
+    wants_bytes = donor == BYTES
+    if wants_bytes and method == "omp":
+        chosen = ByteStart()
+    if wants_bytes and keep_digits:
+        raise UsageError("--keep-digits is for donors that have numbers as tokens, not for bytes.")
+    inputs = [Path(each) for each in (base, *([] if wants_bytes else [donor]))]
+    inputs = [path for path in inputs if path.exists()]
     check_target(out, force=force, forbidden=inputs)
     base_folder = ModelFolder.open(
         base, revision=revision, trust_remote_code=trust_remote_code, offline=offline
     )
+    base_vocabulary = read_vocabulary(base_folder.path)
+    made = ByteDonor(base_folder, base_vocabulary) if wants_bytes else None
     donor_path, commit = resolve(
-        donor, revision=donor_revision, offline=offline, weights=reads_donor(chosen)
-    )
+        donor if made is None else made.path,
+        revision=donor_revision, offline=offline, weights=reads_donor(chosen),
+    )  # fmt: skip
     donor_folder = None
     if reads_donor(chosen) and not is_bare(donor_path):
         try:
@@ -194,12 +218,13 @@ def plan_transplant(
             if uses(chosen, "donor weights"):
                 raise
     check_donor(chosen, donor_name=str(donor), weights=donor_folder is not None)
-    base_vocabulary = read_vocabulary(base_folder.path)
     donor_vocabulary = read_vocabulary(donor_path)
     kept = rewrite_digits(base_vocabulary, donor_vocabulary) if keep_digits else None
     donor_vocabulary = donor_vocabulary if kept is None else kept.vocabulary
     matched = match(base_vocabulary, donor_vocabulary, twins=twins)
     check_vocabularies(matched, base_vocabulary, base_folder.embeddings.rows)
+    if isinstance(chosen, ByteStart):
+        matched = special_only(matched)
     refuse_other(base_folder)
     framed = None
     if base_folder.embeddings.headless:
@@ -220,7 +245,7 @@ def plan_transplant(
         base=base_folder,
         donor=donor_folder,
         donor_path=donor_path,
-        donor_name=public_name(str(donor), donor_path),
+        donor_name=BYTES if made is not None else public_name(str(donor), donor_path),
         donor_revision=commit,
         out=Path(out),
         method=chosen,
@@ -241,6 +266,8 @@ def plan_transplant(
         corpus=corpus,
         digits=kept,
         framed=framed,
+        bytes_only=made,
+        untie=base_folder.embeddings.tied and (wants_bytes if untie is None else untie),
     )
 
 

@@ -92,6 +92,8 @@ def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
     for name in resized & wanted.keys():
         assert name is not None
         wanted[name] = (plan.size, *wanted[name][1:])
+    if plan.untie:
+        wanted[before.head] = (plan.size, before.dim)
     found = {name: info.shape for name, info in result.tensors.items()}
     problems = [f"{name} is missing" for name in wanted.keys() - found.keys()]
     problems += [f"{name} was added" for name in found.keys() - wanted.keys()]
@@ -101,8 +103,8 @@ def check_structure(plan: Plan, result: ModelFolder) -> PostCondition:
         for expected in (wanted.get(name, shape), classes.get(name, shape)):
             if shape != expected:
                 problems.append(f"{name} is {list(shape)}, not {list(expected)}")
-    if after.tied != before.tied:
-        problems.append("input and output are tied in only one of base and result")
+    if after.tied != plan.tied:
+        problems.append(f"input and output are {'' if after.tied else 'not '}tied")
     detail = "; ".join(problems) or f"{len(found):,} tensors as the model's class wants them"
     return PostCondition("keys, shapes and ties", not problems, detail)
 
@@ -119,7 +121,7 @@ def check_copied_rows(
     names = {
         "tied": (before.input, after.input),
         "input": (before.input, after.input),
-        "output": (before.output, after.output),
+        "output": (before.output or before.input, after.output),
     }
     compared = [(matrix, each, *names[matrix]) for matrix, each in maps.items()]
     if before.bias is not None and head is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def transplant(
 
     Args:
         base: Model folder or hub name whose tokenizer is replaced.
-        donor: Model folder or hub name, or a bare tokenizer, that brings the new one.
+        donor: Model folder or hub name, or a bare tokenizer, that brings the new one; the word
+            "bytes" for 256 tokens, one a byte (a folder of that name is "./bytes").
         out: Folder to write.
         method: Name of an initializer, or one ready made, such as `OMP(k=32)`.
         progress: Show bars on stderr.
@@ -50,6 +52,7 @@ def transplant(
             ("copy" or "mean": rows of ids that have the same bytes as another and that no text
             becomes); trust_undertrained (learn from rows that training hardly touched, too);
             keep_digits (the donor's tokenizer is rewritten to cut numbers as the base's does);
+            untie (a tied base's output matrix gets rows of its own; by default for bytes alone);
             pad_to_multiple_of (rounds the rows up);
             max_shard_size (such as "5GB"); device ("auto", "cpu", "cuda:0", "mps"); dtype
             ("auto" keeps the base's); revision and donor_revision (of hub names);
@@ -85,6 +88,8 @@ def compute(plan: Plan, progress: bool) -> Rebuilt:
     """The new matrices, on the base's dtype."""
     base = read_matrices(plan.base).to(plan.device)
     check_finite(plan.base, base, plan.base.embeddings.rows)
+    if plan.untie:
+        base = dataclasses.replace(base, output=base.input)
     donor = None
     if plan.donor is not None:
         donor = read_matrices(plan.donor).to(plan.device)

@@ -20,6 +20,7 @@ from tokxfer.checkpoints import (
     write_tokenizer,
 )
 from tokxfer.vocabulary import Origin, twins_of
+from tokxfer.workflows.bytestudent import BYTES
 from tokxfer.workflows.card import licence_of, write_card
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.fitting import hardly_fitted
@@ -51,7 +52,7 @@ def write_transplant(
         plan.base.config,
         vocab_size=plan.size,
         roles=roles,
-        tied=None if plan.base.embeddings.headless else plan.base.embeddings.tied,
+        tied=None if plan.base.embeddings.headless else plan.tied,
         ids=new_ids,
     )
     generation = rewrite_generation_config(
@@ -96,7 +97,7 @@ def new_tensors(plan: Plan, rebuilt: Rebuilt) -> dict[str, torch.Tensor]:
     layout, matrices = plan.base.embeddings, rebuilt.matrices
     named = {
         layout.input: matrices.input,
-        layout.output: matrices.output,
+        layout.head if plan.untie else layout.output: matrices.output,
         layout.bias: matrices.bias,
     }
     return {
@@ -114,7 +115,9 @@ def describe(plan: Plan, folder: Path, rebuilt: Rebuilt) -> list[str]:
     facts = {
         "base": plan.base_name,
         "donor": plan.donor_name,
-        "parents": [plan.base_name, plan.donor_name],
+        "parents": [plan.base_name, *([] if plan.bytes_only else [plan.donor_name])],
+        "bytes_only": plan.bytes_only is not None,
+        "untied": plan.untie,
         "relation": "merge" if plan.donor is not None else "finetune",
         "method": plan.method.name,
         "chosen": {
@@ -195,6 +198,8 @@ def stop_ids(plan: Plan) -> dict[str, list[int]]:
 def tokenizer_warnings(plan: Plan, written: WrittenTokenizer) -> list[str]:
     """What the new tokenizer lacks of what the donor's configs promise, or of what the base had."""
     warnings = [] if plan.framed is None else [plan.framed.told]
+    if plan.bytes_only is not None:
+        warnings += byte_warnings(plan)
     if written.dropped:
         warnings.append(
             f"Left out, since tokenizer.json of {plan.donor_name} lacks them: "
@@ -210,6 +215,19 @@ def tokenizer_warnings(plan: Plan, written: WrittenTokenizer) -> list[str]:
             f"The chat template of {plan.base_name} is gone: it is written in its old tokens, and "
             f"{plan.donor_name} has none."
         )
+    return warnings
+
+
+def byte_warnings(plan: Plan) -> list[str]:
+    """What to know of a model of bytes: how little text it reads at once, and a name taken."""
+    warnings = []
+    if plan.base.max_length is not None:
+        warnings.append(
+            f"It reads {plan.base.max_length:,} bytes at once, where {plan.base_name} reads as "
+            "many tokens: positions are as they were. Train it before you use it."
+        )
+    if Path(BYTES).exists():
+        warnings.append(f"{BYTES} here is not the path of that name: give ./{BYTES} for it.")
     return warnings
 
 
@@ -250,6 +268,7 @@ def resolved_options(plan: Plan) -> dict[str, Any]:
         "trust_undertrained": plan.trust_undertrained,
         **({} if plan.corpus is None else {"train_text": list(plan.corpus.files)}),
         "keep_digits": plan.digits is not None,
+        "untie": plan.untie,
         "rows": plan.size,
         "device": str(plan.device),
         "dtype": str(plan.dtype or plan.base.dtype).removeprefix("torch."),
@@ -274,7 +293,7 @@ def make_report(
         donor_size=plan.donor_vocabulary.size,
         rows_before=plan.base.embeddings.rows,
         rows_after=plan.size,
-        tied=plan.base.embeddings.tied,
+        tied=plan.tied,
         shared=plan.match.shared,
         rows={matrix: assembly.map.counts() for matrix, assembly in assemblies.items()},
         roles=tuple(dataclasses.asdict(role) for role in plan.match.roles),

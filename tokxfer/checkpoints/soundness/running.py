@@ -87,7 +87,7 @@ def _check_forward(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=_NEW_TOKENS,
             do_sample=False,
-            logits_processor=[_Force(stops[0], len(ids) + 1)] if stops else [],
+            logits_processor=[_Force(stops, len(ids) + 1)] if stops else [],
         )
     length = made.shape[1] - len(ids)
     if stops and length != 2:
@@ -115,10 +115,11 @@ def _stop_ids(model: PreTrainedModel) -> list[int]:
 
 
 class _Force:
-    """Makes one token certain from a length on, all others before."""
+    """Makes the first of some tokens certain from a length on, and all others before."""
 
-    def __init__(self, token: int, length: int) -> None:
-        self.token = token
+    def __init__(self, stops: list[int], length: int) -> None:
+        self.stops = stops
+        self.token = stops[0]
         self.length = length
 
     def __call__(self, ids: Any, scores: Any) -> Any:
@@ -128,5 +129,5 @@ class _Force:
             scores[:, :] = -1e4
             scores[:, self.token] = certain
         else:
-            scores[:, self.token] = -1e4
+            scores[:, self.stops] = -1e4
         return scores
