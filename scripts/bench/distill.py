@@ -41,7 +41,8 @@ PAIRS = (
     "code-bytebpe:english-bytebpe:code",
     "english-spbpe:english-spbpe+bytes",
 )
-OBJECTIVES = ("alm", "sft", "alm+sft", "byte-kl/8", "mined", "gold", "uld", "byte-kl")
+EIGHTH = "byte-kl:share=0.125"
+OBJECTIVES = ("alm", "sft", "alm+sft", EIGHTH, "mined", "gold", "uld", "byte-kl")
 RATES = (1.0, 0.3, 3.0)
 Figures = dict[str, Any]
 
@@ -87,7 +88,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", nargs="+", default=PAIRS, metavar="TEACHER:STUDENT[:code]")
     parser.add_argument(
         "--objectives", nargs="+", default=OBJECTIVES,
-        help="byte-kl/8 compares the laws of the next byte at an eighth of the bytes",
+        help="by name, perhaps with options of its own: alm:tau=1,boundaries=none",
     )  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the data")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="times the default")

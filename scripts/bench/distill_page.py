@@ -63,19 +63,19 @@ def reading(document: Figures) -> str:
     rates = ", ".join(f"{rate:g}" for rate in sorted(document["rates"]))
     return (
         f"Every objective: {document['steps']} steps of {document['batch']} rows of "
-        f"{document['length']} tokens (as many bytes of rows four times as long, for a student "
-        "that reads bytes, or of as many more rows as it cannot read longer ones), the same text "
-        "in the same order, all weights trained. "
+        f"{document['length']} tokens, the same text in the same order, all weights trained; a "
+        "student that reads bytes is shown four times as many tokens, in rows as long as it takes. "
         f"“Rate” is the learning rate in multiples of the default one, of {rates} the one that is "
         f"best on development text with seed {document['seeds'][0]}, which is not judged on; other "
         "seeds take the same. ± is the standard error over seeds, which are the order of the data. "
-        "“− sft” is the difference from the text alone with the same seeds, its errors over seeds "
-        "and over documents put together. “Gap” is the mean difference of chunks' "
-        "log-probabilities from the teacher's without sign, in bits per byte; “same byte” the "
-        "share of common boundaries behind which both models call the same byte the likeliest. CPU "
-        "seconds are those of the training, alignment of its text included; “a minute” is bits per "
-        "byte gained by one of them. `byte-kl/8` compares the laws of the next byte at an eighth "
-        "of the bytes."
+        "“− sft” is the difference from the text alone with the same seeds (above 0 it is worse), "
+        "its errors over seeds and over documents put together. “Gap” is the mean difference of "
+        "chunks' log-probabilities from the teacher's without sign, in bits per byte; “same byte” "
+        "the share of common boundaries behind which both models call the same byte the likeliest. "
+        "CPU seconds are those of the training, alignment of its text included; “a minute” is bits "
+        "per byte gained by one of them. Behind a colon stand an objective's options that are not "
+        "its default ones: a `share` of 0.125 compares the laws of the next byte at an eighth of "
+        "the bytes."
     )
 
 

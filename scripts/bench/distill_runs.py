@@ -8,6 +8,7 @@ tables can say how many were made by others than those there are now; delete it 
 from __future__ import annotations
 
 import functools
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -89,7 +90,7 @@ class Study:
             TokxferError: It failed, such as by a loss that is no number.
         """
         schedule = self.schedule(run)
-        words = f"{run.objective.replace('/', '-')}--{run.steps}--x{run.rate:g}--{run.seed}"
+        words = f"{run.objective.replace(':', '-')}--{run.steps}--x{run.rate:g}--{run.seed}"
         key = [objective_of(run.objective).to_dict(), asdict(schedule)]
         return self._kept(words, key, lambda: self._train(run, schedule))
 
@@ -162,9 +163,18 @@ def losses() -> str:
 
 
 def objective_of(name: str) -> Objective:
-    """An objective by its name; "byte-kl/8" compares laws at an eighth of the bytes."""
-    plain, _, part = name.partition("/")
-    return build_objective(plain, **({"share": 1 / int(part)} if part else {}))
+    """An objective by its name and its own options, as in "byte-kl:share=0.125,kind=jsd"."""
+    plain, _, told = name.partition(":")
+    options = dict(part.split("=") for part in told.split(",") if part)
+    return build_objective(plain, **{option: value(word) for option, word in options.items()})
+
+
+def value(word: str) -> Any:
+    """A number or a truth value, as JSON has them, or else the word itself."""
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
 
 
 def load(folder: Path) -> Member:

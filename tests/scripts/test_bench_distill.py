@@ -183,10 +183,12 @@ def test_rows_of_a_byte_student_are_longer_or_more(load: Load) -> None:
         pairs.Pair.of("absent:english-spbpe")
 
 
-def test_a_share_of_the_bytes_is_read_off_the_name(load: Load) -> None:
+def test_options_of_an_objective_are_read_off_its_name(load: Load) -> None:
     runs = load("distill_runs")
-    assert runs.objective_of("byte-kl/8").share == 1 / 8
+    found = runs.objective_of("byte-kl:share=0.125,kind=jsd")
+    assert (found.name, found.share, found.kind) == ("byte-kl", 1 / 8, "jsd")
     assert runs.objective_of("byte-kl").share == 1
+    assert runs.objective_of("uld:aligned=true").aligned is True
 
 
 def test_says_where_training_text_is_looked_for(load: Load, tmp_path: Path) -> None:
