@@ -34,7 +34,7 @@ def inputs(
 @pytest.fixture(params=[16, 64])
 def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Tiles of so many columns: several of them, or one, over the vocabulary of `inputs`."""
-    monkeypatch.setattr(headproducts, "TILE", {"cpu": (request.param * 3, 3)})
+    monkeypatch.setattr(headproducts, "TILE", {"cpu": (request.param * 3, 3, 99)})
     return int(request.param)
 
 
@@ -97,7 +97,7 @@ def test_single_precision_is_the_same_by_either_library(
     if fast and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has one library only")
     monkeypatch.setattr(headproducts, "faster", lambda: fast)
-    monkeypatch.setattr(headproducts, "TILE", {"cpu": (40 * 64, 40)})
+    monkeypatch.setattr(headproducts, "TILE", {"cpu": (40 * 64, 40, 64)})
     given = inputs(positions=90, vocab=333, dim=24, dtype=torch.float32)
     exact = inputs(positions=90, vocab=333, dim=24)
     found, expected = head_log_probs(**given), plain(**exact)
@@ -134,7 +134,7 @@ def test_half_precision_is_summed_in_single() -> None:
 
 def test_blocks_of_half_precision_add_up_in_single(monkeypatch: pytest.MonkeyPatch) -> None:
     """512 equal gradients of a row, one block each: bfloat16 sums stop growing at 256 of them."""
-    monkeypatch.setattr(headproducts, "TILE", {"cpu": (16, 1)})
+    monkeypatch.setattr(headproducts, "TILE", {"cpu": (16, 1, 16)})
     hidden = torch.ones(512, 1, dtype=torch.bfloat16)
     weight = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
     found = head_log_probs(hidden, weight, None, torch.zeros(512, dtype=torch.int64))
@@ -275,6 +275,28 @@ def test_logits_of_one_tile_at_most_are_there_at_a_time(monkeypatch: pytest.Monk
             hidden, weight, None, torch.zeros(positions, dtype=torch.int64)
         ).labels.sum().backward()
     assert max(sizes) <= headproducts.TILE["cpu"][0]
+
+
+def test_the_gradient_of_a_head_read_at_few_positions_is_not_there_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longest: list[int] = []
+    real = headproducts.product
+
+    def seen(left: Tensor, right: Tensor, wide: torch.dtype) -> Tensor:
+        longest.append(len(right))
+        return real(left, right, wide)
+
+    monkeypatch.setattr("tokxfer.distillation.headtiles.product", seen)
+    hidden, weight = torch.randn(2, 3), torch.randn(50_000, 3, requires_grad=True)
+    found = head_log_probs(hidden, weight, None, torch.tensor([7, 49_999])).labels
+    found.sum().backward()
+    assert max(longest) <= headproducts.TILE["cpu"][2]
+    again = weight.detach().clone().requires_grad_()
+    plain_labels = (hidden @ again.T).log_softmax(1)[[0, 1], [7, 49_999]]
+    plain_labels.sum().backward()
+    torch.testing.assert_close(found, plain_labels)
+    torch.testing.assert_close(weight.grad, again.grad)
 
 
 def test_rows_of_the_head_beyond_all_ids_are_in_no_set() -> None:

@@ -17,10 +17,11 @@ from tokxfer.shapes import Float
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Numbers of a tile, and the most rows of it. On a CPU a tile of 8 MB stays in cache between the
-# passes over it; elsewhere it is to be large enough that starting them costs nothing.
-TILE = {"cpu": (2**21, 1024)}
-ELSEWHERE = (2**26, 8192)
+# Numbers of a tile, and the most rows and columns of it. On a CPU a tile of 8 MB stays in cache
+# between the passes over it; elsewhere it is to be large enough that starting them costs nothing.
+# Few positions could have all columns at once, of which the head's gradient would be there twice.
+TILE = {"cpu": (2**21, 1024, 2**13)}
+ELSEWHERE = (2**26, 8192, 2**16)
 SMALLEST = 16  # narrower products are not worth a choice of library
 
 
@@ -32,9 +33,9 @@ def tile_size(positions: int, device: torch.device, rows: int | None = None) -> 
         device: Where they are.
         rows: The most rows of a tile, or None for what was measured to be fast.
     """
-    numbers, most = TILE.get(device.type, ELSEWHERE)
+    numbers, most, widest = TILE.get(device.type, ELSEWHERE)
     rows = max(1, min(positions, rows or most))
-    return rows, max(SMALLEST, numbers // rows)
+    return rows, max(SMALLEST, min(widest, numbers // rows))
 
 
 def operand_types(left: Tensor, right: Tensor) -> tuple[torch.dtype, torch.dtype]:
