@@ -36,6 +36,28 @@ def test_blocks_make_what_all_rows_at_once_make(rows: int | None, options: dict[
         torch.testing.assert_close(mine, theirs)
 
 
+def test_the_gradient_of_a_head_is_not_there_twice() -> None:
+    student = side(3, 9, 0)
+    student.head.weight.requires_grad_()
+    walked = over_rows(likeness, student, side(3, 6, 1), torch.zeros(3))
+    assert walked.grad_fn is not None
+    kept = {slope.data_ptr() for slope in walked.grad_fn.saved_tensors if slope is not None}
+    (walked / 3).backward()
+    assert student.head.weight.grad is not None
+    assert student.head.weight.grad.data_ptr() in kept
+
+
+def test_gradients_can_be_taken_twice_of_a_graph_that_is_kept() -> None:
+    student = side(3, 9, 0)
+    student.head.weight.requires_grad_()
+    walked = over_rows(likeness, student, side(3, 6, 1), torch.zeros(3)) * 3
+    (first,) = torch.autograd.grad(walked, student.head.weight, retain_graph=True)
+    said = first.clone()
+    (second,) = torch.autograd.grad(walked, student.head.weight)
+    torch.testing.assert_close(second, said)
+    torch.testing.assert_close(first, said)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     teacher = side(5, 6, 1)
 

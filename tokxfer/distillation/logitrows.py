@@ -24,7 +24,7 @@ from tokxfer.shapes import Float, Int
 RowLoss = Callable[..., Tensor]
 
 # Numbers of a block's logits, both sides together. A loss holds some ten tensors of this size.
-NUMBERS = {"cpu": 2**24}
+NUMBERS = {"cpu": 2**22}
 ELSEWHERE = 2**27
 STRETCH = 2**14  # rows of the head whose gradient is computed at once, in half precision
 
@@ -174,11 +174,19 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, along: Tensor) -> tuple[Tensor | None, ...]:
+        # the head's gradient is as large as the head, and a copy as large again
+        times = torch.mul if _comes_again() else torch.Tensor.mul_
         found = [
-            None if slope is None else (slope * along).to(dtype)
+            None if slope is None else times(slope, along).to(dtype)
             for slope, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return (None, None, None, None, *found)
+
+
+def _comes_again() -> bool:
+    """Whether backward may be gone through once more, as `retain_graph` says."""
+    kept = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return kept is None or bool(kept())
 
 
 def _collect(
