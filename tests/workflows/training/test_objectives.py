@@ -13,6 +13,7 @@ from tests.workflows.training.helpers import weights
 from tokxfer.errors import UsageError
 from tokxfer.workflows.distill import distill
 from tokxfer.workflows.training.objectives.same import KINDS
+from tokxfer.workflows.training.reading import read
 from tokxfer.workflows.training.registry import REGISTRY, build_objective
 from tokxfer.workflows.training.schedule import Schedule
 
@@ -82,6 +83,30 @@ def test_rows_of_a_head_that_no_token_has_are_no_obstacle(
     student = tiny.model("llama", tokenizer="spbpe", rows=512, tied=False, seed=2)
     report = run(padded, student, tmp_path / "out", data, name, 4, 1)
     assert report.steps == 4
+
+
+def test_gold_asks_for_no_last_token_whose_row_it_has(
+    teacher: Path, student: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def seen(body: Any, side: Any, **named: Any) -> Any:
+        found = read(body, side, **named)
+        asked.append((int((side["chunk"] >= 0).sum()), int((side["trained"] & ~_last(side)).sum())))
+        return found
+
+    monkeypatch.setattr("tokxfer.workflows.training.objectives.gold.read", seen)
+    run(teacher, student, tmp_path / "out", data, "gold", 4, 1)
+    assert len(asked) > 1
+    assert any(tokens > 0 for tokens, _ in asked)
+    assert all(tokens <= others for tokens, others in asked)
+
+
+def _last(side: Any) -> torch.Tensor:
+    """[batch, tokens] whether a token is the last of a chunk, or the first of its row."""
+    found = torch.zeros_like(side["trained"])
+    found[torch.arange(len(found))[:, None], side["final"]] = True
+    return found
 
 
 def test_an_option_of_another_objective_is_refused() -> None:

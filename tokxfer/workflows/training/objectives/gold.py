@@ -58,8 +58,10 @@ class GOLD(Objective):
     def _ends(self, body: Body, side: Side, counts: torch.Tensor) -> tuple[Any, torch.Tensor]:
         """Rows before chunks' last tokens, and the log-probability of the tokens before these."""
         hidden = body.hidden(side["ids"], side["document"])
-        tokens = read(body, side, hidden=hidden).tokens
         last = last_tokens(side["final"], counts, side["ids"].shape[1])
+        others = side["chunk"].flatten().index_fill(0, last, -1)  # their rows say what the last are
+        asked = {**side, "chunk": others.view_as(side["chunk"])}
+        tokens = read(body, asked, hidden=hidden).tokens
         return (
             rows_before(body, hidden, last),
             earlier(tokens, side["chunk"], side["final"], counts),
