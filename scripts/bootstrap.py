@@ -59,6 +59,7 @@ JOBS = {
         (
             "python scripts/bench/omp.py --page docs/benchmarks.md",
             "python scripts/bench/linear_head.py --page docs/benchmarks.md",
+            "python scripts/bench/gold.py --page docs/benchmarks.md",
             "python scripts/bench/arithmetic.py --page docs/benchmarks.md",
             "python scripts/bench/minilm.py --page docs/benchmarks.md",
             "python scripts/bench/transplant.py --readme README.md --page docs/benchmarks.md"

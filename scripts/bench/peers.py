@@ -11,6 +11,7 @@ PEERS = Path(__file__).resolve().parents[2] / "build" / "peers"
 TORCH = "torch==2.13.0"
 MERGEKIT = "mergekit==0.1.5"
 GENLM = "genlm-bytes==0.2.0"
+TRL = "trl==1.16.0"
 
 
 def mergekit_python(folder: Path = PEERS / "mergekit") -> Path:
@@ -21,6 +22,11 @@ def mergekit_python(folder: Path = PEERS / "mergekit") -> Path:
 def genlm_python(folder: Path = PEERS / "genlm") -> Path:
     """Python of an environment that holds genlm-bytes, made on first use."""
     return python_with(GENLM, folder)
+
+
+def trl_python(folder: Path = PEERS / "trl") -> Path:
+    """Python of an environment that holds TRL, made on first use."""
+    return python_with(TRL, folder)
 
 
 def python_with(wanted: str, folder: Path) -> Path:
