@@ -153,7 +153,8 @@ def written(document: Figures) -> str:
     around = document["environment"]
     parts = [
         f"`{document['command']}`: {document['bytes']} bytes of held-out English, batch 1, "
-        f"{document['threads']} thread(s), medians of {len(document['rounds'])} rounds. tokxfer "
+        f"{document['threads']} thread(s), medians of {len(document['rounds'])} rounds, ratios "
+        f"medians of the rounds' own. tokxfer "
         f"{around['tokxfer']}, torch {around['packages']['torch']}, transformers "
         f"{around['packages']['transformers']}, {peers.GENLM}; {around['platform']}."
     ]

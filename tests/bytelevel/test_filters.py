@@ -61,6 +61,12 @@ def test_draws_follow_the_probabilities() -> None:
     assert Filter(temperature=0).draw(NATS, source) == 0
 
 
+def test_no_temperature_draws_what_is_impossible() -> None:
+    nats = np.array([-1e30, 0.0, -1.0, -1e30])
+    shares = Filter(temperature=1e30).probabilities(nats)
+    np.testing.assert_allclose(shares, [0, 0.5, 0.5, 0])
+
+
 @pytest.mark.parametrize(
     "options",
     [

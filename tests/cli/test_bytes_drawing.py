@@ -169,3 +169,20 @@ def test_what_makes_no_sense_is_one_sentence(
     assert out == ""
     assert sentence in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "hint"),
+    [
+        (("a", "--suffix-hex", "zz"), "--suffix-hex 'zz' is not hexadecimal", "two digits"),
+        (("a", "b", "--suffix-hex", "61"), "There are two of the suffix", "SUFFIX, --suffix-hex"),
+        (("a", "b", "--prefix-file", "x"), "There are two of the prefix", "--prefix-file"),
+    ],
+)
+def test_what_fill_refuses_is_named_as_its_own_options(
+    run: Run, arguments: tuple[str, ...], told: str, hint: str
+) -> None:
+    code, out, err = run("fill", CODE, *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert hint in err

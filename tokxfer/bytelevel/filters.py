@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tokxfer.bytelevel.law import IMPOSSIBLE
 from tokxfer.errors import UsageError
 from tokxfer.shapes import Float
 
@@ -55,7 +56,7 @@ class Filter:
 
     def probabilities(self, nats: Float[np.ndarray, " outcomes"]) -> Float[np.ndarray, " outcomes"]:
         """What outcomes are drawn with; the temperature is not 0."""
-        shares = np.exp((nats - nats.max()) / self.temperature)
+        shares = np.exp((nats - nats.max()) / self.temperature) * (nats > IMPOSSIBLE / 2)
         shares /= shares.sum()
         order = np.argsort(-shares, kind="stable")
         kept = np.ones(len(shares), dtype=bool)

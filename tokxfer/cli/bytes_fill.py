@@ -111,8 +111,8 @@ def command(
 
     if suffix is None and (prefix_file is not None or prefix_hex is not None):
         prefix, suffix = None, prefix  # the one that was given is what is left
-    before = bytes_options.prompt(prefix, prefix_hex, prefix_file)
-    after = bytes_options.prompt(suffix, suffix_hex, suffix_file)
+    before = bytes_options.prompt(prefix, prefix_hex, prefix_file, "prefix")
+    after = bytes_options.prompt(suffix, suffix_hex, suffix_file, "suffix")
     lm = bytes_options.load(
         model, law, horizon, device=device, dtype=dtype, revision=revision,
         trust_remote_code=trust_remote_code, offline=offline,

@@ -49,7 +49,8 @@ horizon = click.option(
     "--horizon",
     type=click.IntRange(min=0),
     metavar="BYTES",
-    help="all: bytes at the end of a text that are taken in every tokenization.  [4]",
+    help="all: bytes at the end of a text that are taken in every tokenization; each more than "
+    "doubles the work.  [4]",
 )
 epsilon = click.option(
     "--epsilon",
@@ -70,8 +71,12 @@ loaded = options.shared(
 )
 
 
-def one_source(text: str | None, in_hex: str | None, file: str | None) -> None:
+def one_source(text: str | None, in_hex: str | None, file: str | None, name: str = "text") -> None:
     """Refuse two places to read a text from.
+
+    Args:
+        text, in_hex, file: What was given.
+        name: The argument; other ones than "text" have options that begin with it.
 
     Raises:
         UsageError: There are two.
@@ -79,10 +84,19 @@ def one_source(text: str | None, in_hex: str | None, file: str | None) -> None:
     from tokxfer.errors import UsageError
 
     if sum(source is not None for source in (text, in_hex, file)) > 1:
-        raise UsageError("There are two texts.", "Give one of TEXT, --hex and --file.")
+        hexed, filed = (option(name, kind) for kind in ("hex", "file"))
+        raise UsageError(
+            f"There are two {'texts' if name == 'text' else f'of the {name}'}.",
+            f"Give one of {name.upper()}, {hexed} and {filed}.",
+        )
 
 
-def given(text: str | None, in_hex: str | None) -> str | bytes | None:
+def option(name: str, kind: str) -> str:
+    """How an argument is given otherwise: --hex, or --suffix-hex."""
+    return f"--{kind}" if name == "text" else f"--{name}-{kind}"
+
+
+def given(text: str | None, in_hex: str | None, name: str = "text") -> str | bytes | None:
     """The text of the command line itself, checked; None where there is none.
 
     Raises:
@@ -95,26 +109,31 @@ def given(text: str | None, in_hex: str | None) -> str | bytes | None:
             return bytes.fromhex(in_hex)
         except ValueError:
             raise UsageError(
-                f"--hex {in_hex!r} is not hexadecimal.", "Write two digits a byte: 'c3 a9' or c3a9."
+                f"{option(name, 'hex')} {in_hex!r} is not hexadecimal.",
+                "Write two digits a byte: 'c3 a9' or c3a9.",
             ) from None
     if text is not None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UsageError("TEXT is not UTF-8.", "Give its bytes with --hex.") from None
+            raise UsageError(
+                f"{name.upper()} is not UTF-8.", f"Give its bytes with {option(name, 'hex')}."
+            ) from None
     return text
 
 
-def prompt(text: str | None, in_hex: str | None, file: str | None) -> str | bytes:
+def prompt(
+    text: str | None, in_hex: str | None, file: str | None, name: str = "text"
+) -> str | bytes:
     """The text to go on from: as given, or the whole of a file; empty where there is none.
 
     Raises:
         UsageError: There are two, or it is not what it should be.
         TokxferError: The file is not UTF-8.
     """
-    one_source(text, in_hex, file)
+    one_source(text, in_hex, file, name)
     if file is None:
-        return given(text, in_hex) or ""
+        return given(text, in_hex, name) or ""
     from tokxfer.workflows.text import read_whole
 
     return read_whole(Path(file))
