@@ -71,6 +71,8 @@ def test_a_table_closes_the_run_and_quiet_says_nothing_else(run: Run, data: Path
         (("--lr", "-1"), 2, "--lr must be above 0"),
         (("--patience", "2"), 2, "--judge-every"),
         (("--lora", "0"), 2, "rank of adapters"),
+        (("--report-to", "carrier-pigeon"), 2, "There is no 'carrier-pigeon' to report to"),
+        (("--report-to", "clearml"), 2, "clearml is not installed"),
         (("--resume",), 2, "no run to resume"),
         (("--new-rows-only",), 1, "nobody knows which of its rows are new"),
         (("--eval-text", "nowhere.txt"), 1, "nowhere.txt does not exist"),

@@ -30,6 +30,7 @@ from tokxfer.workflows.training.registry import build_objective
 from tokxfer.workflows.training.run import (
     folder_of,
     last_checkpoint,
+    logs_beside,
     nothing_left_behind,
     out_of_memory_told,
     prepare_folder,
@@ -40,6 +41,8 @@ from tokxfer.workflows.training.sharing import former_member
 from tokxfer.workflows.training.source import Source
 
 __all__ = ["DistillReport", "distill"]
+
+REPORTS = ("tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "trackio", "swanlab")
 
 
 def distill(
@@ -92,7 +95,7 @@ def distill(
         new_rows_only: Train the rows that a transplant made, and nothing else.
         device: "auto", "cpu", "cuda:0" or "mps".
         dtype: Of the teacher: "auto", "float32", "float16" or "bfloat16".
-        report_to: "none", "tensorboard", "wandb", or whatever else transformers reports to.
+        report_to: "none", or one of `REPORTS`, such as "tensorboard" or "wandb".
         resume: Go on from the last checkpoint of a run to `out` that was stopped.
         force: Replace `out`, and checkpoints of a run that has not ended.
         revision: Of the teacher, if it is a hub name.
@@ -116,7 +119,7 @@ def distill(
         >>> import tokxfer as tx
         >>> report = tx.distill("teacher", "student", "out", data="text.jsonl")  # doctest: +SKIP
     """
-    need_accelerate(lora)
+    need_packages(lora, report_to)
     schedule = schedule or Schedule()
     files = [data] if isinstance(data, (str, Path)) else list(data)
     judged_by = [eval_text] if isinstance(eval_text, (str, Path)) else list(eval_text or ())
@@ -178,7 +181,7 @@ def distill(
     else:
         asked = sources[0].load(teacher_dtype, place)
     told = out_of_memory_told(schedule.batch_size, schedule.max_length)
-    with nothing_left_behind(checkpoints), told:
+    with nothing_left_behind(checkpoints), logs_beside(target), told:
         trained = train(
             asked, learner, examples, judged, chosen, schedule, checkpoints,
             checkpoint=checkpoint, packing=packing, balance=balance, lora=lora, only=only,
@@ -215,16 +218,22 @@ def distill(
     return replace(report, warnings=tuple(warnings))
 
 
-def need_accelerate(lora: int | None) -> None:
+def need_packages(lora: int | None, report_to: str) -> None:
     """Refuse to train without the packages that it takes.
 
     Raises:
-        UsageError: One is missing, or a rank that makes no sense.
+        UsageError: One is missing, a rank makes no sense, or nobody is known to report to.
     """
     if lora is not None and lora < 1:
         raise UsageError(f"The rank of adapters must be 1 or more, not {lora}.")
+    if report_to not in ("none", *REPORTS):
+        raise UsageError(
+            f"There is no {report_to!r} to report to.", f"Take one of {', '.join(REPORTS)} or none."
+        )
     for package in ("accelerate", *(("peft",) if lora else ())):
         if importlib.util.find_spec(package) is None:
             raise UsageError(
                 f"Training needs the package {package}.", "pip install 'tokxfer[train]'"
             )
+    if report_to != "none" and importlib.util.find_spec(report_to) is None:
+        raise UsageError(f"{report_to} is not installed.", f"pip install {report_to}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +88,22 @@ def refuse_other_options(before: Mapping[str, Any], now: Mapping[str, Any], fold
             f"The run in {folder} had other options: {told}.",
             "Give the same ones, or --force without --resume to begin anew.",
         )
+
+
+@contextmanager
+def logs_beside(out: Path) -> Iterator[None]:
+    """Let TensorBoard's logs lie beside the output: checkpoints, where they would, are removed.
+
+    A folder named by `TENSORBOARD_LOGGING_DIR` is left as it is.
+    """
+    name = "TENSORBOARD_LOGGING_DIR"
+    given = os.environ.get(name)
+    os.environ[name] = given or str(out.parent / f"{out.name}.logs")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[name]
 
 
 @contextmanager
