@@ -11,7 +11,7 @@ from tokxfer.cli.output import note, print_json, print_table
 from tokxfer.errors import TokxferError
 
 if TYPE_CHECKING:
-    from tokxfer.workflows.comparison import ComparisonReport
+    from tokxfer.workflows.comparison import ComparisonReport, Verdict
 
 
 @click.command(
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Examples:
   tokxfer compare models/english-spbpe models/english-bytebpe --text models/held_out.jsonl
   tokxfer compare gpt2 model -m omp -m omp:k=8,tune=false --text documents.jsonl
+  tokxfer compare gpt2 model --text documents.jsonl -m omp -m mean --probe 50
   tokxfer compare gpt2 tokenizer.json --text documents.jsonl -m subword -m mean --report out
 """,
 )
@@ -45,7 +46,16 @@ Examples:
     "--train-text",
     multiple=True,
     metavar="FILE",
-    help="focus, wechsel: text to fit vectors on.  [a third of the documents, then not scored]",
+    help="focus, wechsel, --probe: text to learn from.  [a third of the documents, not scored]",
+)
+@click.option(
+    "--probe",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Compare copies after N steps of training by BASE, too: see --train-text.",
+)
+@click.option(
+    "--probe-objective", default="alm", show_default=True, help="The probe's loss, as of distill."
 )
 @options.twins
 @options.trust_undertrained
@@ -107,17 +117,20 @@ def fail_without_results(found: ComparisonReport) -> None:
 def print_results(found: ComparisonReport) -> None:
     """One row per method, the base first, and who wins."""
     matrices = dict.fromkeys(m for result in found.results for m in result.made.rows)
-    columns = ["method", "bits/byte", "ratio", "±", *(f"cosine, {m}" for m in matrices), "s", "MB"]
-    rows: list[list[object]] = [
-        ["(base)", found.base.bits_per_byte, 1.0, None, *(None for _ in matrices), None, None]
-    ]
+    after = [] if found.probe is None else [f"after {found.probe:,}", "±"]
+    cosines = [f"cosine, {m}" for m in matrices]
+    columns = ["method", "bits/byte", "ratio", "±", *after, *cosines, "s", "MB"]
+    blank = [None for _ in (*after, *cosines)]
+    rows: list[list[object]] = [["(base)", found.base.bits_per_byte, 1.0, None, *blank, None, None]]
     for result in found.results:
         made = result.made
-        cosines = [made.held_out[m].cosine if m in made.held_out else None for m in matrices]
+        near = [made.held_out[m].cosine if m in made.held_out else None for m in matrices]
+        then = result.probe_ratio
+        probed = [] if not after else [None, None] if then is None else [then.value, then.stderr]
         extra = None if made.extra_bytes is None else round(made.extra_bytes / 1e6)
         rows.append(
             [result.method, result.evaluation.bits_per_byte, result.ratio.value,
-             result.ratio.stderr, *cosines, round(made.seconds, 2), extra]
+             result.ratio.stderr, *probed, *near, round(made.seconds, 2), extra]
         )  # fmt: skip
     print_table(f"{found.base_name} with the tokenizer of {found.donor_name}", columns, rows)
     click.echo(
@@ -126,14 +139,24 @@ def print_results(found: ComparisonReport) -> None:
     )
     for method, reason in found.skipped.items():
         click.echo(f"Not tried: {method}. {reason}")
-    verdict = found.verdict
-    if verdict is not None:
-        error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"
-        said = f"on the other half its ratio is {verdict.ratio:.3f}{error}"
-        if verdict.better:
-            said += f", and {', '.join(verdict.better)} did better there"
-        if verdict.equal:
-            said += f", which is no different from {', '.join(verdict.equal)}"
-        if verdict.others and not verdict.better and not verdict.equal:
-            said += ", better than all others by more than the standard error of the difference"
-        click.echo(f"\nBest on half of the documents: {verdict.method}; {said}.")
+    for when, verdict in (
+        ("", found.verdict),
+        (f"After {found.probe} steps, ", found.probe_verdict),
+    ):
+        if verdict is not None:
+            click.echo(
+                f"\n{when}{'b' if when else 'B'}est on half of the documents: {told(verdict)}"
+            )
+
+
+def told(verdict: Verdict) -> str:
+    """Which method won, and what it beat."""
+    error = "" if verdict.stderr is None else f" ± {verdict.stderr:.3f}"
+    said = f"on the other half its ratio is {verdict.ratio:.3f}{error}"
+    if verdict.better:
+        said += f", and {', '.join(verdict.better)} did better there"
+    if verdict.equal:
+        said += f", which is no different from {', '.join(verdict.equal)}"
+    if verdict.others and not verdict.better and not verdict.equal:
+        said += ", better than all others by more than the standard error of the difference"
+    return f"{verdict.method}; {said}."

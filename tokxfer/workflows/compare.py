@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from tokxfer.checkpoints import load_model, load_tokenizer, parse_size, pick_dev
 from tokxfer.embeddings import REGISTRY, Method, build_method, label
 from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.align import align_vocabularies
-from tokxfer.workflows.comparison import Compared, ComparisonReport, judge
+from tokxfer.workflows.comparison import Compared, ComparisonReport, judge, judge_probed
 from tokxfer.workflows.corpus import Files
 from tokxfer.workflows.encoder import TextEncoder
 from tokxfer.workflows.environment import versions
 from tokxfer.workflows.evaluate import evaluate_model
+from tokxfer.workflows.evaluation import Evaluation
 from tokxfer.workflows.helpers import find_helpers
+from tokxfer.workflows.probing import Probe, check_probe
 from tokxfer.workflows.text import read_documents
 from tokxfer.workflows.workbench import Pair, Workbench
 
@@ -32,6 +35,8 @@ def compare(
     methods: Sequence[str | Method] | None = None,
     encoder: str | Path | TextEncoder | None = None,
     train_text: Files | None = None,
+    probe: int | None = None,
+    probe_objective: str = "alm",
     twins: str = "copy",
     trust_undertrained: bool = False,
     keep_digits: bool = False,
@@ -60,7 +65,10 @@ def compare(
         methods: Names, or methods ready made; None tries all but `auto`, which only chooses.
         encoder: The text encoder, for methods that need one; None takes the packaged one.
         train_text: Files to fit vectors on, for methods that need text; None splits documents off
-            `text` for them, which are then not scored (see `divide`).
+            `text` for them, which are then not scored (see `divide`). The probe trains on it, too.
+        probe: Steps of training by the base after which methods are compared once more; None for
+            none. Copies are trained.
+        probe_objective: The probe's loss, as `distill` calls it.
         twins: What becomes of the donor's ids that no text becomes, as for `transplant`.
         trust_undertrained: Learn from rows that training hardly touched, too.
         keep_digits: Rewrite the donor's tokenizer so that it cuts numbers as the base's does.
@@ -79,7 +87,7 @@ def compare(
         One entry per method, the best first; methods that could not run, with the reason.
 
     Raises:
-        UsageError: An unknown method, one given twice, or none at all.
+        UsageError: An unknown method, one given twice, or none at all; a probe that cannot be.
         TokxferError: In one sentence, what is wrong with the models or the text.
 
     Example:
@@ -95,6 +103,7 @@ def compare(
         raise UsageError("A comparison takes at least one method and one text.")
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be 1 or more, not {limit}.")
+    check_probe(probe, probe_objective)
     named = labelled(asked)
     documents = [d for file in files for d in read_documents(file, limit)]
     pair = Pair.open(
@@ -103,7 +112,7 @@ def compare(
     )  # fmt: skip
     helpers = find_helpers(
         chosen, documents, encoder, train_text, seed=seed, progress=progress, device=device,
-        offline=offline, trust_remote_code=trust_remote_code,
+        offline=offline, trust_remote_code=trust_remote_code, probe=probe is not None,
     )  # fmt: skip
     documents = helpers.scored
     place = pick_device(device)
@@ -120,6 +129,12 @@ def compare(
     bench = Workbench(
         pair, model, place, seed=seed, budget=budget, trust_undertrained=trust_undertrained
     )
+    probing = None
+    if probe is not None and helpers.corpus is not None:
+        probing = Probe.of(
+            bench.base(), helpers.corpus.documents, steps=probe, objective=probe_objective,
+            seed=seed,
+        )  # fmt: skip
     results, skipped = [], {}
     for name, method in named.items():
         try:
@@ -129,7 +144,10 @@ def compare(
         except TokxferError as failure:
             skipped[name] = " ".join(filter(None, (str(failure), failure.hint)))
             continue
-        results.append(Compared(name, made, after, after.ratio(before)))
+        found = Compared(name, made, after, after.ratio(before))
+        results.append(
+            found if probing is None else with_probe(found, before, probing, bench, documents, told)
+        )
     aligned = align_vocabularies(pair.base_vocabulary, pair.donor_vocabulary, documents)
     assert aligned.text is not None
     ordered = tuple(sorted(results, key=lambda result: result.ratio.value))
@@ -144,6 +162,7 @@ def compare(
         results=ordered,
         skipped=skipped,
         verdict=judge(before, ordered, seed),
+        probe_verdict=judge_probed(before, ordered, seed),
         settings={
             "text": [str(file) for file in files],
             "limit": limit,
@@ -154,10 +173,31 @@ def compare(
             "twins": twins,
             "trust_undertrained": trust_undertrained,
             "keep_digits": keep_digits,
+            "probe": probe,
+            "probe_objective": None if probe is None else probe_objective,
             **helpers.to_dict(),
         },
         versions=versions(),
     )
+
+
+def with_probe(
+    found: Compared,
+    base: Evaluation,
+    probe: Probe,
+    bench: Workbench,
+    documents: Sequence[str],
+    told: Mapping[str, Any],
+) -> Compared:
+    """What a method is worth after the probe, too, or why there was none."""
+    vocabulary = bench.pair.donor_vocabulary
+    try:
+        model = probe.trained(bench.model, found.method, vocabulary)
+        after = evaluate_model(model, vocabulary, documents, name=found.method, **told)
+    except TokxferError as failure:
+        reason = " ".join(filter(None, (str(failure), failure.hint)))
+        return replace(found, probe_failure=reason)
+    return replace(found, probed=after, probe_ratio=after.ratio(base))
 
 
 def labelled(methods: Sequence[str | Method]) -> dict[str, Method]:

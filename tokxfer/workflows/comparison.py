@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,24 @@ class Compared:
         made: Its rows, and what they are worth without any text.
         evaluation: The new model on the text.
         ratio: Bits per byte over the base's, paired by document.
+        probed: A copy of the new model on the text, after a short training; None without one.
+        probe_ratio: Its bits per byte over the base's.
+        probe_failure: Why there was none although it was asked for.
     """
 
     method: str
     made: Made
     evaluation: Evaluation
     ratio: Ratio
+    probed: Evaluation | None = None
+    probe_ratio: Ratio | None = None
+    probe_failure: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """For `--json` and `report.json`; `stderr` is that of the ratio."""
+        """For `--json` and `report.json`; `stderr` is that of the ratio.
+
+        What a probe found is None where there was none.
+        """
         return {
             "method": self.method,
             "bits_per_byte": self.evaluation.bits_per_byte,
@@ -43,6 +52,9 @@ class Compared:
             "perplexity": self.evaluation.perplexity,
             "lossy_documents": self.evaluation.lossy_documents,
             "lossy_bytes": self.evaluation.lossy_bytes,
+            "probe_bits_per_byte": None if self.probed is None else self.probed.bits_per_byte,
+            "probe_ratio": None if self.probe_ratio is None else self.probe_ratio.value,
+            "probe_stderr": None if self.probe_ratio is None else self.probe_ratio.stderr,
             **self.made.to_dict(),
         }
 
@@ -84,6 +96,7 @@ class ComparisonReport:
         results: One entry per method, by ratio.
         skipped: Methods that could not run, each with the reason.
         verdict: Which is best; None for fewer than `FEWEST` documents.
+        probe_verdict: Which is best after the probe; None without one, too.
         settings: What was asked for, resolved.
         versions: Of the packages it was made with.
     """
@@ -100,6 +113,12 @@ class ComparisonReport:
     verdict: Verdict | None
     settings: Mapping[str, Any]
     versions: Mapping[str, str | None] = field(default_factory=dict)
+    probe_verdict: Verdict | None = None
+
+    @property
+    def probe(self) -> int | None:
+        """Steps of the probe; None without one."""
+        return self.settings.get("probe")
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -107,8 +126,8 @@ class ComparisonReport:
         found = []
         if off := self.settings.get("documents_split_off"):
             found.append(
-                f"{off:,} document{'s were' if off > 1 else ' was'} split off for methods that are "
-                f"fitted on text, and no model is scored on {'them' if off > 1 else 'it'}."
+                f"{off:,} document{'s were' if off > 1 else ' was'} split off to be learnt from, "
+                f"and no model is scored on {'them' if off > 1 else 'it'}."
             )
         if out := self.settings.get("documents_left_out"):
             found.append(
@@ -125,6 +144,11 @@ class ComparisonReport:
                 f"Before the clock, tokens were encoded or vectors fitted, as far as that was not "
                 f"kept on disk: {', '.join(told)}."
             )
+        found += [
+            f"{result.method} could not be probed: {result.probe_failure}"
+            for result in self.results
+            if result.probe_failure
+        ]
         if lost := max((result.evaluation.lossy_bytes for result in self.results), default=0):
             found.append(
                 f"The donor's tokenizer does not give back {lost:,} of {self.base.bytes:,} bytes "
@@ -150,6 +174,7 @@ class ComparisonReport:
             "results": [result.to_dict() for result in self.results],
             "skipped": [{"method": m, "reason": reason} for m, reason in self.skipped.items()],
             "verdict": None if self.verdict is None else asdict(self.verdict),
+            "probe_verdict": None if self.probe_verdict is None else asdict(self.probe_verdict),
             "settings": dict(self.settings),
             "versions": dict(self.versions),
         }
@@ -182,6 +207,12 @@ def judge(base: Evaluation, results: tuple[Compared, ...], seed: int) -> Verdict
         equal=tuple(name for name, found in signs.items() if found == 0),
         others=len(signs),
     )
+
+
+def judge_probed(base: Evaluation, results: tuple[Compared, ...], seed: int) -> Verdict | None:
+    """The same for what methods are after the probe; those without are left out."""
+    probed = tuple(replace(r, evaluation=r.probed) for r in results if r.probed is not None)
+    return judge(base, probed, seed)
 
 
 def over(model: Evaluation, base: Evaluation, part: NDArray[np.int64]) -> Ratio:

@@ -79,6 +79,7 @@ def find_helpers(
     *,
     seed: int,
     progress: bool,
+    probe: bool = False,
     **options: Any,
 ) -> Helpers:
     """Open the encoder and the training text that some method needs, and say what is not there.
@@ -90,9 +91,11 @@ def find_helpers(
         train_text: Files to fit on; None splits documents off.
         seed: Draws the documents that are split off.
         progress: Show bars on stderr.
+        probe: Whether results are trained on text, too.
         options: Of `TextEncoder.open`.
 
     Raises:
+        UsageError: A single document is to be trained on and scored.
         UsageError: An encoder or a training text is named, and no method has a use for it.
         TokxferError: The encoder or the training text is named, and cannot be read.
     """
@@ -103,7 +106,8 @@ def find_helpers(
         ("encoder", "No method of these needs a text encoder.", "Leave --encoder out."),
         ("text", "No method of these is fitted on text.", "Leave --train-text out."),
     ):
-        if need in named and not any(uses(method, need) for method in methods):
+        used = any(uses(method, need) for method in methods) or (need == "text" and probe)
+        if need in named and not used:
             raise UsageError(complaint, hint)
     failures: dict[str, TokxferError] = {}
     found = None
@@ -120,14 +124,23 @@ def find_helpers(
     if given or any("text" in method.needs for method in methods):
         try:
             check_gensim()
-            if given and train_text is not None:
-                corpus, left_out = without(TextCorpus.open(train_text), documents)
-            else:
-                scored, training = divide(documents, seed)
-                corpus = TextCorpus(training)
-            corpus.progress = progress
         except UsageError as failure:
             failures["text"] = failure
+        wanted = "text" not in failures
+    else:
+        wanted = False
+    try:
+        if (probe or wanted) and given and train_text is not None:
+            corpus, left_out = without(TextCorpus.open(train_text), documents)
+        elif probe or wanted:
+            scored, training = divide(documents, seed)
+            corpus = TextCorpus(training)
+    except UsageError as failure:
+        if probe:
+            raise
+        failures["text"] = failure
+    if corpus is not None:
+        corpus.progress = progress
     split_off = len(documents) - len(scored)
     return Helpers(found, corpus, scored, split_off, left_out, failures, frozenset(named))
 
@@ -146,7 +159,7 @@ def divide(documents: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     distinct = list(dict.fromkeys(documents))
     if len(distinct) < 2:
         raise UsageError(
-            "This method is fitted on text, and a single document cannot be fitted on and scored.",
+            "What one learns from is not scored, and a single document cannot be split.",
             ADVICE,
         )
     order = np.random.default_rng(seed).permutation(len(distinct))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,8 @@ from tokxfer.workflows.matrices import (
 )
 from tokxfer.workflows.memory import MemoryPeak
 from tokxfer.workflows.planning import counterparts, is_bare, new_size, public_name, refuse_other
+from tokxfer.workflows.training.member import Member
+from tokxfer.workflows.training.sharing import Former
 from tokxfer.workflows.transplant import check_finite, read_matrices
 from tokxfer.workflows.transplant_model import install
 
@@ -183,6 +186,7 @@ class Workbench:
         trust_undertrained: bool = False,
     ) -> None:
         self.pair, self.model, self.device = pair, model, device
+        self._config = copy.deepcopy(model.config)  # new rows bring another
         self._options = {
             "seed": seed,
             "memory_budget": budget,
@@ -202,6 +206,12 @@ class Workbench:
         first = next(iter(plain.values()))
         pieces_map(first, first.missing[:1].tolist())  # what all share is paid for before the race
         self.undertrained = {matrix: dict(p.undertrained) for matrix, p in plain.items()}
+
+    def base(self) -> Member:
+        """The base as a teacher, whatever rows the model has: on its body, with the old ones."""
+        pair = self.pair
+        former = Former(self.model, self._base, self._config)
+        return Member(pair.base_name, former, pair.base_vocabulary)
 
     def _pose(self, **helpers: Any) -> dict[str, Problem]:
         """The problems of a method; the donor's weights are shown, so that all hide the same."""
