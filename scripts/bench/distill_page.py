@@ -160,18 +160,25 @@ def signed(found: Mean | None) -> str:
 
 
 def missing(document: Figures) -> str:
-    """What of all that was asked for is not measured."""
-    wanted = {str(seed) for seed in document["seeds"]}
-    lacking = [
-        f"{study['pair']} by `{name}`"
+    """How much of all that was asked for is not measured."""
+    cells = [
+        found["runs"]
         for study in document["pairs"]
-        if study.get("before")
-        for name, found in study["objectives"].items()
-        if wanted - found["runs"].keys()
+        if "left_out" not in study
+        for found in study["objectives"].values()
     ]
-    if not lacking:
+    wanted, there = len(cells) * len(document["seeds"]), sum(map(len, cells))
+    return lacking(wanted - there, wanted)
+
+
+def lacking(missing: int, wanted: int) -> str:
+    """That not all is measured."""
+    if not missing:
         return ""
-    return "Not measured yet, or not with all seeds, and so left blank: " + "; ".join(lacking) + "."
+    return (
+        f"{missing} of {wanted} trainings are not measured yet: what rests on them is left blank, "
+        "or has fewer seeds."
+    )
 
 
 def failures(document: Figures) -> str:

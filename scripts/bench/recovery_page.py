@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill_page import surroundings
+from distill_page import lacking, surroundings
 from gap_share import Share, share
 from tables import markdown_table
 
@@ -102,17 +102,10 @@ def described(curve: Figures) -> str:
 
 
 def missing(document: Figures) -> str:
-    """What of all that was asked for is not measured."""
-    wanted = {str(seed) for seed in document["seeds"]}
-    lacking = [
-        f"{int(steps):,} steps {described(curve)}"
-        for curve in document["curves"]
-        for steps, runs in curve["points"].items()
-        if wanted - runs.keys()
-    ]
-    if not lacking:
-        return ""
-    return "Not measured yet, or not with all seeds: " + "; ".join(lacking) + "."
+    """How much of all that was asked for is not measured."""
+    cells = [runs for curve in document["curves"] for runs in curve["points"].values()]
+    wanted, there = len(cells) * len(document["seeds"]), sum(map(len, cells))
+    return lacking(wanted - there, wanted)
 
 
 def stale(document: Figures) -> str:
