@@ -14,6 +14,7 @@ from tokxfer.alignment.chunks import NONE
 from tokxfer.alignment.pairing import Aligner
 from tokxfer.alignment.places import characters_at
 from tokxfer.alignment.sides import Pair, Side
+from tokxfer.alignment.windows import collate
 from tokxfer.vocabulary import ByteVocabulary
 
 VOCABULARIES = {name: ByteVocabulary.from_tokenizer(make()) for name, make in FAMILIES.items()}
@@ -50,9 +51,10 @@ def test_sides_tell_the_same_text_in_the_same_order(
     assert [pair.number for pair in pairs] == list(range(len(texts)))
     for pair, text in zip(pairs, texts, strict=True):
         assert pair.text == text.encode()
-        for side in (pair.teacher, pair.student):
+        for side, name in ((pair.teacher, left), (pair.student, right)):
+            known = side.ids != VOCABULARIES[name].roles.get("unk", -1)
             assert not side.trained[:1].any()
-            assert side.trained[1:].all()
+            assert (side.trained == known)[1:].all()
             placed = side.chunk[side.chunk != NONE]
             assert (np.diff(placed) >= 0).all()
             assert set(placed.tolist()) == set(range(len(pair.sizes)))
@@ -136,3 +138,16 @@ def test_chunks_know_their_last_character() -> None:
         except UnicodeDecodeError:
             assert last == -1
     assert {ord("g"), ord("漢"), ord("!")} <= set(pair.last.tolist())
+
+
+def test_text_without_a_token_is_no_target_and_its_chunk_none() -> None:
+    """An unknown token is as likely as anything unknown, not as the text that it stands for."""
+    teacher = ByteVocabulary.from_tokenizer(FAMILIES["byte_level"]())
+    student = ByteVocabulary.from_tokenizer(FAMILIES["word_piece"]())
+    (pair,) = Aligner(teacher, student).align(["the dog ☃ sat"])
+    unknown = pair.student.ids == student.roles["unk"]
+    assert unknown.sum() == 1
+    assert not pair.student.trained[unknown].any()
+    batch = collate([[pair]], 0, 0)
+    assert (batch.student.chunk[0][unknown] == -1).all()
+    assert (batch.student.chunk[0] >= 0).sum() >= 4  # what is known around it

@@ -125,6 +125,7 @@ def sided(
         found[side.closing[-2 - order[new]]] = new
     targets = np.append(np.array(trained, dtype=bool), False)[side.target]
     targets[:1] = False
+    targets[(side.ids == placer.unknown) & (side.message >= 0)] = False
     begin = placer.vocabulary.roles.get("bos")
     begins = begin if len(side.ids) and begin == side.ids[0] else None
     return Side(side.ids, found, targets, begins)

@@ -70,9 +70,14 @@ class Aligner:
         counts = np.diff(chunks.first)
         begin, end = self._ends() if add_ends else ([None, None], [None, None])
         sides = [
-            sided(places, found, counts, first, final)
-            for places, found, first, final in zip(
-                placed, (chunks.left, chunks.right), begin, end, strict=True
+            sided(places, found, counts, (first, final), placer.unknown)
+            for places, found, first, final, placer in zip(
+                placed,
+                (chunks.left, chunks.right),
+                begin,
+                end,
+                (self.teacher, self.student),
+                strict=True,
             )
         ]
         sizes, last = chunks.sizes.astype(np.int32), last.astype(np.int32)
@@ -124,8 +129,8 @@ def sided(
     places: Places,
     chunk: Int[np.ndarray, " tokens"],
     counts: Int[np.ndarray, " texts"],
-    begin: int | None,
-    end: int | None,
+    ends: tuple[int | None, int | None],
+    unknown: int,
 ) -> list[Side]:
     """One side of every text, with special tokens at its ends.
 
@@ -133,9 +138,11 @@ def sided(
         places: The tokens.
         chunk: [tokens] their chunks.
         counts: [texts] chunks of each text.
-        begin: What to put before each text, in no chunk; None for nothing.
-        end: What to put behind each text, as a chunk of its own; None for nothing.
+        ends: What to put before each text, in no chunk, and behind it, as a chunk of its own; None
+            for nothing.
+        unknown: The id that stands for text without a token, which is no target.
     """
+    begin, end = ends
     added = (begin is not None) + (end is not None)
     texts = np.arange(len(counts))
     first = places.first + added * np.arange(len(places.first))
@@ -149,6 +156,7 @@ def sided(
         ids[first[:-1]] = begin
     if end is not None:
         ids[first[1:] - 1], found[first[1:] - 1] = end, counts
+    trained[at] = places.ids != unknown
     trained[first[:-1][np.diff(first) > 0]] = False
     bounds = first.tolist()
     return [

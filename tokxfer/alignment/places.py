@@ -46,10 +46,14 @@ class Placer:
 
     Args:
         vocabulary: The tokenizer's.
+
+    Attributes:
+        unknown: The id that stands for text without a token; −1 without one.
     """
 
     def __init__(self, vocabulary: ByteVocabulary) -> None:
         self.vocabulary = vocabulary
+        self.unknown = vocabulary.roles.get("unk", -1)
         special = (vocabulary.kinds == Kind.SPECIAL) | (vocabulary.kinds == Kind.UNUSED)
         self._spelled = [
             b"" if hidden else token

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tests.tiny import Tiny
 from tests.workflows.training.helpers import weights
-from tokxfer.errors import UsageError
+from tokxfer.errors import TokxferError, UsageError
 from tokxfer.workflows.distill import distill
 from tokxfer.workflows.training.objectives.same import KINDS
 from tokxfer.workflows.training.reading import read
@@ -108,6 +109,27 @@ def _last(side: Any) -> torch.Tensor:
     found = torch.zeros_like(side["trained"])
     found[torch.arange(len(found))[:, None], side["final"]] = True
     return found
+
+
+@pytest.mark.parametrize("name", ["gold", "mined", "alm"])
+def test_tokenizers_without_overlap_get_a_sentence(
+    tiny: Tiny, teacher: Path, data: Path, tmp_path: Path, name: str
+) -> None:
+    """All that the student reads is unknown to it, and nothing unknown is learnt."""
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("ⵣⵣⵣ", -1.0), ("ⴰⴰⴰ", -2.0)], 0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"}'
+    )
+    student = tiny.model("llama", tokenizer=folder, tied=False, seed=6)
+    told = "can be trained on" if name == "alm" else "share no token"
+    with pytest.raises(TokxferError, match=told):
+        run(teacher, student, tmp_path / "out", data, name, 4, 1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_option_of_another_objective_is_refused() -> None:

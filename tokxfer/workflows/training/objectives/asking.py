@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tokxfer.distillation.logitrows import Head, Rows
-from tokxfer.errors import UsageError
+from tokxfer.errors import UsageError, VocabularyError
 from tokxfer.shapes import Int
 from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.member import Member
@@ -32,4 +32,17 @@ def need_one_vocabulary(teacher: Member, student: Member, name: str) -> None:
             f"{name} compares distributions over one vocabulary, and {teacher.name} and "
             f"{student.name} have different ones.",
             "Take alm, byte-kl, uld, mined or gold.",
+        )
+
+
+def need_shared_tokens(teacher: Member, student: Member, name: str) -> None:
+    """Refuse to match the tokens of vocabularies that share none.
+
+    Raises:
+        VocabularyError: They share none.
+    """
+    if not teacher.vocabulary.by_bytes.keys() & student.vocabulary.by_bytes.keys():
+        raise VocabularyError(
+            f"{teacher.name} and {student.name} share no token, so {name} has nothing to match.",
+            "Take alm or byte-kl, which compare text.",
         )

@@ -13,7 +13,7 @@ from tokxfer.distillation.part import Part
 from tokxfer.distillation.positions import earlier, last_tokens
 from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.objective import Batch, Objective, Targets
-from tokxfer.workflows.training.objectives.asking import rows_before
+from tokxfer.workflows.training.objectives.asking import need_shared_tokens, rows_before
 from tokxfer.workflows.training.reading import Side, read
 
 
@@ -33,7 +33,12 @@ class GOLD(Objective):
     terms = ("gold",)
 
     def begin(self, teacher: Any, student: Any) -> None:
-        """Match the tokens of both vocabularies."""
+        """Match the tokens of both vocabularies.
+
+        Raises:
+            VocabularyError: There is nothing to match.
+        """
+        need_shared_tokens(teacher, student, self.name)
         mine, theirs = matched_ids(student.vocabulary, teacher.vocabulary)
         sizes = [len(one.model.get_output_embeddings().weight) for one in (student, teacher)]
         self._matching = Matching.of(mine, theirs, *sizes)

@@ -13,7 +13,7 @@ from tokxfer.distillation.part import Part
 from tokxfer.distillation.positions import one_to_one
 from tokxfer.workflows.training.bodies import Body
 from tokxfer.workflows.training.objective import Batch, Objective, Targets
-from tokxfer.workflows.training.objectives.asking import rows_before
+from tokxfer.workflows.training.objectives.asking import need_shared_tokens, rows_before
 from tokxfer.workflows.training.reading import read
 
 
@@ -30,7 +30,12 @@ class MinED(Objective):
     terms = ("mined",)
 
     def begin(self, teacher: Any, student: Any) -> None:
-        """Find the teacher's nearest token of each of the student's."""
+        """Find the teacher's nearest token of each of the student's.
+
+        Raises:
+            VocabularyError: None is the same.
+        """
+        need_shared_tokens(teacher, student, self.name)
         size = len(student.model.get_output_embeddings().weight)
         found = nearest_ids(student.vocabulary, teacher.vocabulary)
         padded = np.append(found, np.full(size - len(found), -1, dtype=found.dtype))
