@@ -27,7 +27,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import distill_page as pages
 from distill_pairs import Pair, read_texts
-from distill_runs import Run, Study, losses
+from distill_runs import Run, Study, sources
 from tables import replace_block
 
 from reference.data import default_corpus
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         "batch": options.batch,
         "length": options.length,
         "rates": options.rates,
-        "sources": losses(),
+        "sources": {name: sources(name) for name in options.objectives},
         "environment": environment().to_dict(),
         "texts": [
             {"name": name, "documents": len(text.judged), "bytes": text.bytes}

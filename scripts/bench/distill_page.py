@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from distill_share import Mean, difference, mean, over_seeds
@@ -195,14 +196,19 @@ def failures(document: Figures) -> str:
 
 def stale(document: Figures) -> str:
     """How many figures come from other sources of losses than those that are there now."""
-    runs = [
-        run
+    return outdated(
+        run.get("sources") == document["sources"][name]
         for study in document["pairs"]
-        for found in study["objectives"].values()
+        for name, found in study["objectives"].items()
         for run in found["runs"].values()
-        if "sources" in run
-    ]
-    other = sum(run["sources"] != document["sources"] for run in runs)
-    if not other:
+        if "failed" not in run
+    )
+
+
+def outdated(fresh: Iterable[bool]) -> str:
+    """That some trainings were run by other sources."""
+    told = list(fresh)
+    if all(told):
         return ""
-    return f"{other} of {len(runs)} trainings were run by another state of the losses' sources."
+    other = len(told) - sum(told)
+    return f"{other} of {len(told)} trainings were run by another state of their losses' sources."

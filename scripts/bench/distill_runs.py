@@ -1,13 +1,12 @@
 """The single trainings of `distill.py` and `recovery.py`: one student, trained, judged, kept.
 
 A measurement is kept in a file named after what went into it: models, text, objective, schedule,
-threads and the kind of processor. It also holds a hash of the sources of all losses, so that the
+threads and the kind of processor. It also holds a hash of the sources of its loss, so that the
 tables can say how many were made by others than those there are now; delete it to measure it anew.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import tempfile
 import time
@@ -20,11 +19,11 @@ from typing import Any
 import torch
 from distill_judge import alone, beside
 from distill_pairs import Pair
-from gap_runs import place
+from gap_runs import closure, place
 from gap_text import Text
-from transplant_runs import PACKAGE, digest, kept
+from transplant_runs import digest, kept
 
-from tokxfer.checkpoints import ModelFolder, file_hash, longest_window
+from tokxfer.checkpoints import ModelFolder, longest_window
 from tokxfer.workflows.training.loop import train
 from tokxfer.workflows.training.member import Member, load_member
 from tokxfer.workflows.training.objective import Objective
@@ -32,7 +31,7 @@ from tokxfer.workflows.training.registry import build_objective
 from tokxfer.workflows.training.schedule import RATE, Schedule
 
 Figures = dict[str, Any]
-LOSSES = ("distillation", "workflows/training/objectives")  # folders of their sources
+LOSSES = ("tokxfer.distillation", "tokxfer.workflows.training.objectives")  # their sources
 SHORT = 200  # characters that the loop itself judges by, which costs next to nothing
 
 
@@ -79,7 +78,7 @@ class Study:
         def measure() -> Figures:
             student = load(self.student)
             teacher = {"teacher": alone(self.teacher, self.text.judged)}
-            return self._judged(student) | teacher | {"sources": losses()}
+            return self._judged(student) | teacher
 
         return self._kept("before", [], measure)
 
@@ -151,15 +150,14 @@ class Study:
             }
         figures = {"develop": alone(student, develop)["bits_per_byte"], "data": trained.figures}
         loss = [[point["step"], point["loss"]] for point in trained.curve if "loss" in point]
-        more = {"losses": loss, "schedule": asdict(schedule), "sources": losses()}
+        more = {"losses": loss, "schedule": asdict(schedule)}
+        more["sources"] = sources(run.objective)
         return self._judged(student) | figures | cost | more
 
 
-@functools.cache
-def losses() -> str:
-    """The SHA-256 of the sources of all losses."""
-    files = sorted(file for folder in LOSSES for file in (PACKAGE / folder).rglob("*.py"))
-    return digest([file_hash(file) for file in files])
+def sources(objective: str) -> str:
+    """The SHA-256 of the sources of an objective's loss."""
+    return closure((type(objective_of(objective)).__module__,), LOSSES)
 
 
 def objective_of(name: str) -> Objective:

@@ -203,8 +203,13 @@ def place() -> list[object]:
 
 
 @functools.cache
-def closure(modules: tuple[str, ...]) -> str:
-    """The SHA-256 of modules of this package and of those that they import by name, in turn."""
+def closure(modules: tuple[str, ...], within: tuple[str, ...] = (tokxfer.__name__,)) -> str:
+    """The SHA-256 of modules of this package and of those that they import by name, in turn.
+
+    Args:
+        modules: The first ones.
+        within: What the names of the others begin with.
+    """
     root, files, open_ = PACKAGE.parent, {}, list(modules)
     while open_:
         name = open_.pop()
@@ -214,8 +219,6 @@ def closure(modules: tuple[str, ...]) -> str:
             continue
         files[name] = file_hash(file)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-                tokxfer.__name__
-            ):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(within):
                 open_ += [node.module or "", *(f"{node.module}.{one.name}" for one in node.names)]
     return digest(sorted(files.items()))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import recovery_page as pages
 from distill import attempt
 from distill_pairs import Pair, read_texts
-from distill_runs import Run, Study, losses
+from distill_runs import Run, Study, sources
 from tables import replace_block
 
 from reference.data import default_corpus
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         "batch": options.batch,
         "length": options.length,
         "rate": options.rate,
-        "sources": losses(),
+        "sources": {name: sources(name) for name in options.objectives},
         "environment": environment().to_dict(),
         "texts": [
             {"name": name, "documents": len(text.judged), "bytes": text.bytes}

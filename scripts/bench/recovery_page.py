@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill_page import lacking, surroundings
+from distill_page import lacking, outdated, surroundings
 from gap_share import Share, share
 from tables import markdown_table
 
@@ -110,13 +110,9 @@ def missing(document: Figures) -> str:
 
 def stale(document: Figures) -> str:
     """How many figures come from other sources of losses than those that are there now."""
-    runs = [
-        run
+    return outdated(
+        run["sources"] == document["sources"][curve["objective"]]
         for curve in document["curves"]
         for found in curve["points"].values()
         for run in found.values()
-    ]
-    other = sum(run["sources"] != document["sources"] for run in runs)
-    if not other:
-        return ""
-    return f"{other} of {len(runs)} trainings were run by another state of the losses' sources."
+    )

@@ -205,3 +205,13 @@ def test_half_of_the_gap_is_read_off_the_curves(load: Load) -> None:
     assert page.closed(curves[1], "300") is None
     told = page.verdict({"curves": curves})
     assert told.startswith("By 300 steps at least half of the gap is closed on 1 of 1 ways: 60%")
+
+
+def test_trainings_by_other_sources_are_counted(load: Load) -> None:
+    page, runs = load("distill_page"), load("distill_runs")
+    assert runs.sources("alm") != runs.sources("sft")
+    assert runs.sources("alm:tau=1") == runs.sources("alm")
+    found = {"alm": {"runs": {"0": {"sources": "a"}, "1": {"sources": "b"}}}}
+    document = {"pairs": [{"objectives": found}], "sources": {"alm": "a"}}
+    assert page.stale(document).startswith("1 of 2 trainings were run by another state")
+    assert page.stale(document | {"pairs": []}) == ""
