@@ -135,7 +135,7 @@ def objective_of(one: Study, objective: str, options: argparse.Namespace) -> Fig
             tried[f"{rate:g}"] = found
     told = {rate: run.get("develop") for rate, run in tried.items()}
     bits = {rate: value for rate, value in told.items() if value is not None}
-    if not bits or len(tried) < len(options.rates):  # not settled
+    if not bits:
         return {"rates": told, "rate": None, "runs": {}}
     best = min(bits, key=lambda rate: bits[rate])
     runs = {str(options.seeds[0]): tried[best]}

@@ -17,7 +17,7 @@ def full(document: Figures) -> str:
     parts = [surroundings(document), reading(document)]
     for study in document["pairs"]:
         parts += [headline(study)]
-        parts += [table(study)] if study.get("before") else []
+        parts += [table(study, len(document["rates"]))] if study.get("before") else []
     parts += [missing(document), failures(document), stale(document)]
     return "\n\n".join(part for part in parts if part)
 
@@ -104,7 +104,7 @@ def told(study: Figures) -> dict[str, Figures]:
     }
 
 
-def table(study: Figures) -> str:
+def table(study: Figures, rates: int) -> str:
     """A row per objective, the best first; those that are not measured are left blank."""
     columns = (
         *("objective", "rate", "seeds", "bits/byte", "gained", "− sft", "gap", "same byte"),
@@ -118,7 +118,7 @@ def table(study: Figures) -> str:
             rows.append([f"`{name}`", *[""] * 9])
             continue
         rows.append([
-            *(f"`{name}`", f"{study['objectives'][name]['rate']:g}", len(found), bits(found)),
+            *(f"`{name}`", chosen(study["objectives"][name], rates), len(found), bits(found)),
             f"{before - mean_of(found, 'bits_per_byte'):.3f}",
             "" if name == TEXT else signed(difference(found, runs.get(TEXT, {}), study["sizes"])),
             number(over_seeds(found, "gap")),
@@ -129,6 +129,12 @@ def table(study: Figures) -> str:
             ])),
         ])  # fmt: skip
     return markdown_table(columns, rows, "lrrrrrrrrr")
+
+
+def chosen(found: Figures, rates: int) -> str:
+    """The learning rate, and out of how many where not all have been tried."""
+    few = "" if len(found["rates"]) == rates else f" (of {len(found['rates'])} tried)"
+    return f"{found['rate']:g}{few}"
 
 
 def rank(runs: Figures) -> float:

@@ -119,9 +119,13 @@ def test_the_rate_is_the_best_on_development_text_of_the_first_seed(load: Load) 
     assert [(run.rate, run.seed) for run in one.runs] == [(1.0, 5), (0.3, 5), (3.0, 5), (0.3, 6)]
 
 
-def test_no_rate_is_chosen_before_all_are_tried(load: Load) -> None:
+def test_a_rate_out_of_few_is_told_as_such(load: Load) -> None:
     options = SimpleNamespace(rates=[1.0, 0.3], seeds=[0], steps=7)
     found = load("distill").objective_of(Fake({1.0: 2.0, 0.3: None}), "alm", options)
+    assert load("distill_page").chosen(found, 2) == "1 (of 1 tried)"
+    found = load("distill").objective_of(Fake({1.0: 2.0, 0.3: 1.0}), "alm", options)
+    assert load("distill_page").chosen(found, 2) == "0.3"
+    found = load("distill").objective_of(Fake({1.0: None, 0.3: None}), "alm", options)
     assert (found["rate"], found["runs"]) == (None, {})
 
 
